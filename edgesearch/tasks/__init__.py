@@ -1,0 +1,1 @@
+"""Named, versioned sets of samples with their graders, one task a file."""
