@@ -1,0 +1,1 @@
+"""The `edgesearch` command: parse, call the library, render."""

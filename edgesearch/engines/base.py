@@ -1,0 +1,155 @@
+"""The seam between a search and whatever runs the solver's weights.
+
+An engine takes drafts (continue this beam, so far, like this) and is then asked to `advance` until they are done. All
+drafts that are under way share each pass over the weights, whichever problem or strategy they belong to. The engine
+keeps what it has computed for a beam (its KV cache) under the beam's node id until it is told to `release` it, so a
+draft that continues a known beam starts without decoding anything twice.
+
+Not covered: choosing beams (search), time planning (planner), scores (verifiers).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from edgesearch.budget import Deadline
+from edgesearch.types import Beam, Prompt, Sampling, Step, next_id
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine runs, for reports and for the planner."""
+
+    name: str
+    num_params: int
+    """0 when unknown."""
+    max_context: int
+    """Tokens one solution and its prompt may hold together."""
+    max_sequences: int
+    """Drafts that can be under way together."""
+    vocab_sha256: str
+    """Fingerprint of the vocabulary (token texts joined by NUL); empty when unknown."""
+    attention_flops_per_token_context: float = 0.0
+    """FLOPs that one token costs per token of context, beside the 2 * num_params."""
+    device: str = "cpu"
+    num_threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A request to continue a beam by one step, or to its end."""
+
+    beam: Beam
+    sampling: Sampling
+    seed: int
+    """Fixes every draw of this draft, whatever else shares its batches; any 64-bit number."""
+    max_tokens: int
+    """Tokens this draft may draw; >= 1."""
+    is_to_end: bool = False
+    """Whether to go on after a step delimiter."""
+    is_last_use: bool = True
+    """Whether the beam it continues is not needed by anyone after this batch of drafts."""
+    id: int = field(default_factory=next_id)
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be >= 1, not {self.max_tokens}")
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """A draft that is done, or was cut off."""
+
+    draft: Draft
+    steps: tuple[Step, ...]
+    """New steps in order; empty when it was cut off before its first token."""
+    prefilled_tokens: int
+    """Prompt tokens that were decoded for this draft (0 when an earlier one had them decoded)."""
+    reused_tokens: int
+    """Context tokens taken from the KV cache."""
+    seconds: float
+    """From its first decode to its last."""
+
+    @property
+    def beam(self) -> Beam:
+        """The beam after this draft."""
+        return self.draft.beam.grown(self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast an engine decodes: seconds per pass over the weights by number of sequences in it, measured."""
+
+    decode_s: tuple[tuple[int, float], ...]
+    """(sequences, seconds) in ascending order of sequences; at least one."""
+    prefill_tokens_per_s: float
+
+    def step_s(self, num_sequences: int) -> float:
+        """Seconds of one pass with that many sequences, linear between and beyond the measured widths."""
+        points = self.decode_s
+        if len(points) == 1 or num_sequences <= points[0][0]:
+            return points[0][1]
+        for (n0, s0), (n1, s1) in zip(points, points[1:], strict=False):
+            if num_sequences <= n1:
+                return s0 + (s1 - s0) * (num_sequences - n0) / (n1 - n0)
+        (n0, s0), (n1, s1) = points[-2:]
+        slope = max(0.0, (s1 - s0) / (n1 - n0))
+        return s1 + slope * (num_sequences - n1)
+
+
+class Engine(Protocol):
+    """Runs a solver. Used from one thread at a time."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """What it runs."""
+        ...
+
+    @property
+    def pace(self) -> Pace:
+        """How fast it was when last measured."""
+        ...
+
+    @property
+    def kv_cells_peak(self) -> int:
+        """Most KV cells in use together since the engine was last empty; 0 when it does not know."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know about the way it runs (a CPU workaround, a missing chat template)."""
+        ...
+
+    def open(self, prompt: Prompt) -> tuple[int, ...]:
+        """Renders and tokenises a prompt and makes room for it.
+
+        Returns:
+            Its token ids; empty when the engine does not tell.
+
+        Raises:
+            ContextOverflow: it leaves no room for a solution.
+        """
+        ...
+
+    def start(self, draft: Draft) -> None:
+        """Queues a draft; its beam's prompt must be open."""
+        ...
+
+    def advance(self, deadline: Deadline) -> list[Drafted]:
+        """Runs one pass for all drafts under way and returns those that are done.
+
+        A pass that would outlast `deadline` is interrupted and has no effect; nothing is lost by it.
+        """
+        ...
+
+    def cancel(self, draft_ids: Iterable[int]) -> list[Drafted]:
+        """Ends drafts now; what they have comes back with `finish="deadline"`. Unknown ids are ignored."""
+        ...
+
+    def release(self, nodes: Iterable[int]) -> None:
+        """Frees what is kept under these node ids. Unknown ids are ignored."""
+        ...
+
+    def close(self) -> None:
+        """Frees the weights; safe to call twice."""
+        ...

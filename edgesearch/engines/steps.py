@@ -1,0 +1,58 @@
+"""Splits a growing token stream into steps at the step delimiter.
+
+Works on bytes, since tokens split characters and merge the delimiter with its neighbours (".\n\n" is one token in
+several vocabularies). A step ends with the token that completes the delimiter. A blank step is no step: a delimiter
+with nothing before it is kept as leading white space of the step that follows.
+"""
+
+from edgesearch.types import Finish, Step
+
+
+class StepBuilder:
+    """Collects the tokens of one draft."""
+
+    __slots__ = ("_bytes", "_delimiter", "_is_blank", "_logprob", "_tail", "_tokens", "steps")
+
+    def __init__(self, delimiter: str) -> None:
+        self._delimiter = delimiter.encode()
+        self.steps: list[Step] = []
+        self._start()
+
+    def _start(self) -> None:
+        self._tokens: list[int] = []
+        self._bytes: list[bytes] = []
+        self._tail = b""
+        self._logprob = 0.0
+        self._is_blank = True
+
+    def add(self, token: int, piece: bytes, logprob: float) -> bool:
+        """Takes one token; True when it ends a step (which is then in `steps`)."""
+        self._tokens.append(token)
+        self._bytes.append(piece)
+        self._logprob += logprob
+        if self._is_blank:
+            if not piece.strip():
+                return False
+            self._is_blank = False
+        window = self._tail + piece.lstrip() if not self._tail else self._tail + piece
+        if self._delimiter in window:
+            self._end("step")
+            return True
+        self._tail = window[-len(self._delimiter) :]
+        return False
+
+    def stop(self, token: int, logprob: float) -> None:
+        """Takes the end-of-turn token, which has no text."""
+        self._tokens.append(token)
+        self._logprob += logprob
+        self._end("stop")
+
+    def cut(self, finish: Finish) -> None:
+        """Ends an unfinished step; nothing happens where none has begun."""
+        if self._tokens:
+            self._end(finish)
+
+    def _end(self, finish: Finish) -> None:
+        text = b"".join(self._bytes).decode("utf-8", errors="replace")
+        self.steps.append(Step(text, tuple(self._tokens), self._logprob, finish))
+        self._start()

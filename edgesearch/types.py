@@ -1,0 +1,237 @@
+"""The data that travel: Problem -> Prompt -> Step -> Beam -> Candidate -> Solution.
+
+All are frozen; a new step makes a new `Beam`. `Problem` has no field for the target answer, so that leaking it into a
+search is a type error. Numbers carry their unit in the name. The glossary is in the README.
+"""
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Literal
+
+SCHEMA_VERSION = 1
+
+Finish = Literal["stop", "step", "length", "deadline"]
+"""Why text ended: end of turn, step delimiter, a token limit, or the clock. Only `stop` means finished."""
+
+_ids = itertools.count(1)
+
+
+def next_id() -> int:
+    """A number never given before in this process; names a node of a search tree."""
+    return next(_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The question and its id; no answer."""
+
+    text: str
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a solver is asked; an engine renders it with its own chat template."""
+
+    user: str
+    """The problem as the user turn; untrusted text, never parsed for control tokens."""
+    system: str = ""
+    """The system turn; empty for none."""
+    step_delimiter: str = "\n\n"
+    """Text that ends a step."""
+    id: int = field(default_factory=next_id)
+    """The root node of this problem's search tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn: temperature first, then top-k, top-p, min-p (vLLM's order)."""
+
+    temperature: float = 0.8
+    """0 is greedy."""
+    top_k: int = 40
+    """Keep the k likeliest tokens; 0 keeps all."""
+    top_p: float = 1.0
+    """Keep the smallest set of tokens with this probability; 1 keeps all."""
+    min_p: float = 0.0
+    """Keep tokens with at least this share of the likeliest token's probability; 0 keeps all."""
+
+    def __post_init__(self) -> None:
+        checks = {
+            "temperature": (0 <= self.temperature <= 100, "in [0, 100]", self.temperature),
+            "top_k": (self.top_k >= 0, ">= 0", self.top_k),
+            "top_p": (0 < self.top_p <= 1, "in (0, 1]", self.top_p),
+            "min_p": (0 <= self.min_p < 1, "in [0, 1)", self.min_p),
+        }
+        for name, (is_valid, allowed, value) in checks.items():
+            if not is_valid:
+                raise ValueError(f"{name} must be {allowed}, not {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Text up to and with the step delimiter, or to the end of the solution; the unit of search."""
+
+    text: str
+    """As written, with its trailing delimiter, without the end-of-turn token."""
+    token_ids: tuple[int, ...]
+    """As drawn, end-of-turn token included; empty for engines that do not tell."""
+    logprob: float
+    """Natural-log probability of the step under the solver at temperature 1, summed over its tokens."""
+    finish: Finish
+    id: int = field(default_factory=next_id)
+    """This node of the search tree: engines and verifiers keep their KV under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beam:
+    """A partial or finished solution."""
+
+    prompt: Prompt
+    steps: tuple[Step, ...] = ()
+    scores: tuple[float, ...] = ()
+    """One verifier score in [0, 1] per verified step, in order; shorter than `steps` until judged."""
+
+    @property
+    def node(self) -> int:
+        """The id of the last step, or of the prompt."""
+        return self.steps[-1].id if self.steps else self.prompt.id
+
+    @property
+    def finish(self) -> Finish:
+        """Why the last step ended; `step` for the empty beam, which can go on."""
+        return self.steps[-1].finish if self.steps else "step"
+
+    @property
+    def text(self) -> str:
+        """All steps, as written."""
+        return "".join(step.text for step in self.steps)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens drawn so far."""
+        return sum(len(step.token_ids) for step in self.steps)
+
+    @property
+    def logprob(self) -> float:
+        """Natural-log probability of all steps under the solver."""
+        return sum(step.logprob for step in self.steps)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can grow by another step."""
+        return self.finish == "step"
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether every step has its score."""
+        return len(self.scores) == len(self.steps)
+
+    def grown(self, steps: tuple[Step, ...]) -> "Beam":
+        """This beam with more steps.
+
+        A blank ending (end of turn right after a delimiter) is folded into the step before it: an empty step would
+        have a score of its own, and with the aggregator `last` that score would steer the search.
+        """
+        grown = list(self.steps)
+        for step in steps:
+            is_blank_end = step.finish != "step" and not step.text.strip()
+            if is_blank_end and grown:
+                last = grown[-1]
+                step = Step(last.text, last.token_ids + step.token_ids, last.logprob + step.logprob, step.finish)
+                grown.pop()
+            grown.append(step)
+        return Beam(self.prompt, tuple(grown), self.scores)
+
+    def judged(self, scores: tuple[float, ...]) -> "Beam":
+        """This beam with the scores of its steps that had none.
+
+        Raises:
+            ValueError: not exactly one score per step.
+        """
+        if len(self.scores) + len(scores) != len(self.steps):
+            raise ValueError(f"{len(self.steps)} steps need {len(self.steps)} scores, not {len(self.scores)} + {len(scores)}")
+        return Beam(self.prompt, self.steps, self.scores + scores)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What was spent on one problem; the verifier's share is part of it."""
+
+    prompt_tokens: int = 0
+    """Length of the rendered prompt."""
+    prefilled_tokens: int = 0
+    """Prompt tokens the solver decoded; equals `prompt_tokens` when nothing was prefilled twice."""
+    reused_tokens: int = 0
+    """Context tokens that drafts took over from the KV cache instead of decoding them again."""
+    decoded_tokens: int = 0
+    """Tokens drawn, end of turn included."""
+    verified_tokens: int = 0
+    """Solution tokens the verifier read."""
+    verifier_prompt_tokens: int = 0
+    """Prompt tokens the verifier read."""
+    solver_flops: float = 0.0
+    verifier_flops: float = 0.0
+    kv_cells: int = 0
+    """Most KV cells that were in use together."""
+    peak_bytes: int | None = None
+    """Peak resident memory of the process; None where the system does not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelNames:
+    """Which models answered."""
+
+    solver: str
+    verifier: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyUsed:
+    """The strategy as it ran, after the planner and any fallback."""
+
+    name: str
+    n: int
+    """Beams alive together, or samples."""
+    m: int
+    """Children per kept beam: n/m beams are kept. 1 for strategies without branching."""
+    aggregator: str
+    """last, min, prod or mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A finished or cut-off solution and its extracted answer."""
+
+    beam: Beam
+    answer: str | None
+    score: float | None
+    """Aggregated verifier score in [0, 1]; None when not verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """What `solve` returns."""
+
+    answer: str | None
+    """The final answer; None means unanswered."""
+    text: str
+    """The chosen solution."""
+    finish: Finish
+    confidence: float | None
+    """Share of the (score-weighted) vote that the answer holds among all candidates, in [0, 1]; not calibrated."""
+    budget_s: float
+    wall_s: float
+    """From the accepted problem to the chosen answer."""
+    load_s: float
+    """Loading and measuring the models; not part of the budget."""
+    strategy: StrategyUsed
+    models: ModelNames
+    usage: Usage
+    warnings: tuple[str, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    steps: tuple[str, ...] = ()
+    """The chosen solution's steps."""
+    scores: tuple[float, ...] = ()
+    """The verifier's score of each of those steps; empty when not verified."""
+    id: str = ""

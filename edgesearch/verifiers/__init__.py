@@ -1,0 +1,1 @@
+"""Verifiers score steps: steps in, scores out. `base.py` is the seam, each other file one implementation."""
