@@ -1,3 +1,35 @@
-"""edgesearch: step-level search with a verifier on small quantised models, within a latency budget."""
+"""edgesearch: step-level search with a verifier on small quantised models, within a latency budget.
+
+    import edgesearch
+    edgesearch.solve("Ana has 3 apples and buys 4 more. How many apples does Ana have now?", budget_s=5).answer
+
+The names below are the public interface; they are imported when first used, so that `import edgesearch` costs nothing.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgesearch.errors import EdgesearchError
+    from edgesearch.pipeline import Pipeline, load, solve
+    from edgesearch.types import Candidate, Problem, Solution
 
 __version__ = "0.1.0"
+__all__ = ["Candidate", "EdgesearchError", "Pipeline", "Problem", "Solution", "__version__", "load", "solve"]
+
+_HOMES = {
+    "Candidate": "types",
+    "EdgesearchError": "errors",
+    "Pipeline": "pipeline",
+    "Problem": "types",
+    "Solution": "types",
+    "load": "pipeline",
+    "solve": "pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edgesearch' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"edgesearch.{_HOMES[name]}"), name)

@@ -138,9 +138,10 @@ class Beam:
             is_blank_end = step.finish != "step" and not step.text.strip()
             if is_blank_end and grown:
                 last = grown[-1]
-                step = Step(last.text, last.token_ids + step.token_ids, last.logprob + step.logprob, step.finish)
-                grown.pop()
-            grown.append(step)
+                ids, logprob = last.token_ids + step.token_ids, last.logprob + step.logprob
+                grown[-1] = Step(last.text, ids, logprob, step.finish)
+            else:
+                grown.append(step)
         return Beam(self.prompt, tuple(grown), self.scores)
 
     def judged(self, scores: tuple[float, ...]) -> "Beam":
@@ -150,7 +151,9 @@ class Beam:
             ValueError: not exactly one score per step.
         """
         if len(self.scores) + len(scores) != len(self.steps):
-            raise ValueError(f"{len(self.steps)} steps need {len(self.steps)} scores, not {len(self.scores)} + {len(scores)}")
+            raise ValueError(
+                f"{len(self.steps)} steps need {len(self.steps)} scores, not {len(self.scores)} + {len(scores)}"
+            )
         return Beam(self.prompt, self.steps, self.scores + scores)
 
 

@@ -10,6 +10,7 @@ Not covered: choosing beams (search), time planning (planner), scores (verifiers
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Protocol
 
 from edgesearch.budget import Deadline
@@ -89,7 +90,7 @@ class Pace:
         points = self.decode_s
         if len(points) == 1 or num_sequences <= points[0][0]:
             return points[0][1]
-        for (n0, s0), (n1, s1) in zip(points, points[1:], strict=False):
+        for (n0, s0), (n1, s1) in pairwise(points):
             if num_sequences <= n1:
                 return s0 + (s1 - s0) * (num_sequences - n0) / (n1 - n0)
         (n0, s0), (n1, s1) = points[-2:]

@@ -86,7 +86,9 @@ class NativeModel:
         _LOG.clear()
         self._model = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not self._model:
-            raise IntegrityError(f"{path.name} could not be loaded: {_last_log()}. Download it again, or use another GGUF.")
+            raise IntegrityError(
+                f"{path.name} could not be loaded: {_last_log()}. Download it again, or use another GGUF."
+            )
         self.handle = self._model
         self.vocab = lib.llama_model_get_vocab(self._model)
         self.vocab_size: int = lib.llama_vocab_n_tokens(self.vocab)
@@ -216,7 +218,14 @@ class NativeContext:
     """A KV cache shared by many sequences, and one batch that is filled through NumPy views."""
 
     def __init__(
-        self, model: NativeModel, *, num_cells: int, max_sequences: int, num_threads: int, batch_size: int, ubatch_size: int
+        self,
+        model: NativeModel,
+        *,
+        num_cells: int,
+        max_sequences: int,
+        num_threads: int,
+        batch_size: int,
+        ubatch_size: int,
     ) -> None:
         """Allocates the cache.
 
@@ -226,7 +235,12 @@ class NativeContext:
         lib = model.lib
         self.model, self.lib, self.batch_size, self.num_cells = model, lib, batch_size, num_cells
         params = lib.llama_context_default_params()
-        params.n_ctx, params.n_batch, params.n_ubatch, params.n_seq_max = num_cells, batch_size, ubatch_size, max_sequences
+        params.n_ctx, params.n_batch, params.n_ubatch, params.n_seq_max = (
+            num_cells,
+            batch_size,
+            ubatch_size,
+            max_sequences,
+        )
         params.n_threads = params.n_threads_batch = num_threads
         params.kv_unified = True
         params.no_perf = True
@@ -237,7 +251,8 @@ class NativeContext:
         self._context = lib.llama_init_from_model(model.handle, params)
         if not self._context:
             raise OutOfMemory(
-                f"no memory for a KV cache of {num_cells} cells ({_last_log()}); lower --n or --max-tokens, or use a smaller model"
+                f"no memory for a KV cache of {num_cells} cells ({_last_log()}); lower --n or --max-tokens, "
+                "or use a smaller model"
             )
         self._memory = lib.llama_get_memory(self._context)
         self._make_batch(batch_size)
@@ -290,10 +305,12 @@ class NativeContext:
             return "full"
         if code == 2:
             return "aborted"
-        raise EdgesearchError(f"llama.cpp failed to decode (code {code}: {_last_log()}); try a smaller --n or another model")
+        raise EdgesearchError(
+            f"llama.cpp failed to decode (code {code}: {_last_log()}); try a smaller --n or another model"
+        )
 
     def logits(self, num_outputs: int) -> NDArray[np.float32]:
-        """Logits of the last decode's flagged tokens, (num_outputs, vocabulary); a view, valid until the next decode."""
+        """Logits of the last decode's flagged tokens, (num_outputs, vocabulary); valid until the next decode."""
         pointer = self.lib.llama_get_logits(self._context)
         return np.ctypeslib.as_array(pointer, (num_outputs, self.model.vocab_size))
 

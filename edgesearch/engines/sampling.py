@@ -22,6 +22,7 @@ FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
 
 _BLOCK = 256  # vocabulary entries whose sum or maximum is looked at first
+_DIRECT = 4096  # vocabularies up to this size are summed whole
 _ROWS_ELEMENTS = 1 << 18  # rows are handled together up to this many logits (1 MiB), which stays in a core's cache
 _NUCLEUS_GUESS = 512  # candidates tried for top-p before all are sorted
 _MASK64 = (1 << 64) - 1
@@ -98,7 +99,7 @@ def _invert(mass: FloatArray, points: NDArray[np.float64]) -> NDArray[np.int64]:
     """The index at which the running sum of each row passes its point: blocks first, then inside one block."""
     num_rows, size = mass.shape
     num_blocks = size // _BLOCK
-    if num_blocks < 2:
+    if size <= _DIRECT:
         return _invert_directly(mass, points)
     body = mass[:, : num_blocks * _BLOCK].reshape(num_rows, num_blocks, _BLOCK)
     sums = body.sum(axis=2, dtype=np.float64)  # (rows, blocks)
@@ -125,8 +126,9 @@ def _last_positive(mass: FloatArray, index: int) -> int:
 
 def _invert_directly(mass: FloatArray, points: NDArray[np.float64]) -> NDArray[np.int64]:
     running = np.cumsum(mass, axis=1, dtype=np.float64)
-    tokens: NDArray[np.int64] = (running <= points[:, None] * running[:, -1:]).sum(axis=1)
-    return np.minimum(tokens, mass.shape[1] - 1)
+    total = running[:, -1]
+    targets = np.minimum(points * total, np.nextafter(total, 0))  # rounding must not step past the last mass
+    return np.sum(running <= targets[:, None], axis=1, dtype=np.int64)
 
 
 def _draw_filtered(

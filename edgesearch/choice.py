@@ -1,0 +1,54 @@
+"""From candidates to one answer and a confidence.
+
+The confidence is the share of the vote (weighted by score where there are scores) that the answer holds among all
+candidates. It is honest about agreement, not calibrated: 0.8 does not mean right four times in five.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgesearch import answer
+from edgesearch.search.base import Selection
+from edgesearch.types import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The chosen candidate."""
+
+    candidate: Candidate | None
+    """None when there was none at all."""
+    confidence: float | None
+    """In [0, 1]; None with fewer than two answers to compare."""
+    is_unscored: bool = False
+    """Whether scores were wanted and no candidate had one."""
+
+
+def choose(candidates: Sequence[Candidate], selection: Selection) -> Choice:
+    """The best candidate by that rule; one with an answer before one without."""
+    answered = [candidate for candidate in candidates if candidate.answer is not None]
+    if not answered:
+        return Choice(max(candidates, key=_rank, default=None), None)
+    is_scored = any(candidate.score is not None for candidate in answered)
+    weights = [candidate.score or 0.0 for candidate in answered] if is_scored and selection != "majority" else None
+    vote = answer.vote([candidate.answer for candidate in answered], weights)
+    assert vote is not None  # at least one has an answer
+    if selection == "best" and (is_scored or len(answered) == 1):
+        chosen = max(answered, key=_rank)
+        share = _share(vote, chosen.answer)
+    else:
+        chosen, share = answered[vote.index], vote.share
+    confidence = share if len(answered) > 1 else None
+    return Choice(chosen, confidence, is_unscored=selection != "majority" and not is_scored and len(answered) > 1)
+
+
+def _rank(candidate: Candidate) -> tuple[bool, float, float]:
+    """Finished first, then the verifier's score, then the solver's own mean log-probability."""
+    beam = candidate.beam
+    score = -1.0 if candidate.score is None else candidate.score
+    return beam.finish == "stop", score, beam.logprob / max(1, beam.num_tokens)
+
+
+def _share(vote: answer.Vote, chosen: str | None) -> float:
+    total = sum(vote.counts.values())
+    return vote.counts.get(answer.canonical(chosen or ""), 0.0) / total if total else 0.0

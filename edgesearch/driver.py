@@ -1,0 +1,408 @@
+"""Runs searches: the only place where strategies, engine, verifier and clock meet.
+
+Many searches run at once: every turn, all drafts of all searches share one pass of the engine, and all beams that
+wait for a score share one call of the verifier. A search that reaches its deadline is closed and answers with the
+candidates that it has; so is one that ends by itself. Nothing is done twice: a beam is judged once, and so are two
+beams that were drawn with the same tokens.
+
+Not covered: choosing among candidates (choice.py), planning widths (planner).
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from edgesearch import answer
+from edgesearch.budget import Deadline
+from edgesearch.engines.base import Draft, Drafted, Engine
+from edgesearch.engines.sampling import mix_seed
+from edgesearch.errors import UsageError
+from edgesearch.search.base import Expand, Judge, Request, Search, SearchConfig, Strategy
+from edgesearch.search.select import aggregate
+from edgesearch.types import Beam, Candidate, Prompt, Sampling, Step, Usage
+from edgesearch.verifiers.base import Verifier
+
+_FINAL_S = 0.012
+"""Kept back before a deadline for selecting and printing."""
+_JUDGE_TOKENS = 1024
+"""Solution tokens judged in one call at most, so that the clock is looked at in between."""
+_EAGER_BEAMS = 8
+"""Finished samples that are judged together while others are still being drawn."""
+_PESSIMISM = 1.25
+"""How much longer than measured a verifier call is taken to last."""
+
+_Key = tuple[tuple[int, ...] | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One problem to search, with everything that fixes how."""
+
+    prompt: Prompt
+    strategy: Strategy
+    config: SearchConfig
+    sampling: Sampling
+    deadline: Deadline
+    max_tokens: int
+    """Tokens a solution may have."""
+    seed: int = 0
+    has_safety_lane: bool = False
+    """Whether a greedy draft runs beside the search until the search has an answer in hand."""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What a search left behind."""
+
+    job: Job
+    candidates: tuple[Candidate, ...]
+    """Finished solutions in the order they ended; the safety lane's or cut-off ones only where there is no other."""
+    is_cut: bool
+    """Whether the deadline ended the search."""
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A look at a running search."""
+
+    beams: tuple[tuple[Beam, float | None], ...]
+    candidates: tuple[Candidate, ...]
+    decoded_tokens: int
+
+
+@dataclass(slots=True, eq=False)
+class _Task:
+    """A job under way."""
+
+    job: Job
+    search: Search
+    request: Request | None = None
+    replies: list[Beam | None] = field(default_factory=list)
+    """To an Expand, filled as drafts come back."""
+    slots: dict[int, int] = field(default_factory=dict)
+    """Draft id to its place in `replies`."""
+    finished: list[Beam] = field(default_factory=list)
+    unjudged: dict[_Key, Beam] = field(default_factory=dict)
+    """Finished beams that wait for a score."""
+    judged: dict[_Key, Beam] = field(default_factory=dict)
+    frontier: list[Beam] = field(default_factory=list)
+    """Beams last seen alive."""
+    partial: list[Beam] = field(default_factory=list)
+    """Beams that were cut off."""
+    lane: Draft | None = None
+    fallback: Beam | None = None
+    """The safety lane's finished solution."""
+    nodes: set[int] = field(default_factory=set)
+    num_drafts: int = 0
+    is_over: bool = False
+    usage: Usage = field(default_factory=Usage)
+
+
+class Driver:
+    """Runs jobs to their end; used from one thread."""
+
+    def __init__(self, engine: Engine, verifier: Verifier | None) -> None:
+        self._engine = engine
+        self._verifier = verifier
+        self._tasks: dict[int, _Task] = {}
+        self._task_of_draft: dict[int, _Task] = {}
+        self._task_ids = itertools.count()
+
+    def submit(self, job: Job) -> int:
+        """Accepts a job and returns its number.
+
+        Raises:
+            UsageError: its strategy needs a verifier and there is none.
+            ContextOverflow: its prompt does not fit.
+        """
+        if job.strategy.needs_scores and self._verifier is None:
+            raise UsageError(f"strategy {job.strategy.name} needs a verifier; use --verifier, or --strategy majority")
+        root = Beam(job.prompt)
+        task = _Task(job, job.strategy.run(root, job.config))
+        token_ids = self._engine.open(job.prompt)
+        task.nodes.add(job.prompt.id)
+        task.usage = dataclasses.replace(task.usage, prompt_tokens=len(token_ids))
+        if job.strategy.needs_scores and self._verifier is not None:
+            self._open_verifier(task, token_ids)
+        number = next(self._task_ids)
+        self._tasks[number] = task
+        if job.has_safety_lane:
+            task.lane = self._start(task, root, Expand([root], is_to_end=True, temperature=0.0), is_lane=True)
+        self._continue(task)
+        return number
+
+    def turn(self) -> list[tuple[int, JobResult]]:
+        """One round for all jobs: deadlines, scores, one pass of the engine. Returns the jobs that ended."""
+        self._judge_waiting()
+        for task in self._tasks.values():
+            self._continue(task)
+        if self._task_of_draft and not all(self._must_end(task) for task in self._tasks.values()):
+            for drafted in self._engine.advance(self._next_deadline()):
+                self._take(drafted)
+        return self._collect_ended()
+
+    def view(self, number: int) -> JobView:
+        """How a running job stands."""
+        task = self._tasks[number]
+        beams = [(beam, self._score(task, beam)) for beam in {beam.node: beam for beam in task.frontier}.values()]
+        beams.sort(key=lambda pair: -1.0 if pair[1] is None else pair[1], reverse=True)
+        return JobView(tuple(beams), tuple(self._candidates(task)), task.usage.decoded_tokens)
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    def _continue(self, task: _Task) -> None:
+        """Answers fulfilled requests until the search waits for something or ends."""
+        while not task.is_over:
+            reply = self._reply(task)
+            if reply is None and task.request is not None:
+                return
+            try:
+                request = next(task.search) if reply is None else task.search.send(reply)
+            except StopIteration:
+                task.is_over = True
+                return
+            task.request = request
+            if isinstance(request, Expand):
+                self._expand(task, request)
+
+    def _reply(self, task: _Task) -> list[Beam] | None:
+        """The reply to the current request once it is complete."""
+        if isinstance(task.request, Expand):
+            if task.slots:
+                return None
+            return [beam for beam in task.replies if beam is not None]
+        if isinstance(task.request, Judge):
+            beams = [task.judged.get(_key(beam), beam) for beam in task.request.beams]
+            return beams if all(beam.is_judged for beam in beams) else None
+        return None
+
+    def _expand(self, task: _Task, request: Expand) -> None:
+        wanted = {beam.node for beam in (*request.beams, *request.keep)}
+        self._release(task, task.nodes - wanted - ({task.job.prompt.id} if task.lane else set()))
+        task.replies = [None] * len(request.beams)
+        task.frontier = list(request.beams)
+        for place, beam in enumerate(request.beams):
+            if beam.num_tokens >= task.job.max_tokens:
+                task.replies[place] = self._end(task, _truncated(beam))
+            else:
+                draft = self._start(task, beam, request)
+                task.slots[draft.id] = place
+
+    def _start(self, task: _Task, beam: Beam, request: Expand, *, is_lane: bool = False) -> Draft:
+        sampling = task.job.sampling
+        if request.temperature is not None:
+            sampling = dataclasses.replace(sampling, temperature=request.temperature)
+        ordinal = 0 if is_lane else task.num_drafts + 1
+        draft = Draft(
+            beam=beam,
+            sampling=sampling,
+            seed=mix_seed(task.job.seed, ordinal),
+            max_tokens=task.job.max_tokens - beam.num_tokens,
+            is_to_end=request.is_to_end,
+            is_last_use=not any(kept.node == beam.node for kept in request.keep),
+        )
+        task.num_drafts += not is_lane
+        self._task_of_draft[draft.id] = task
+        self._engine.start(draft)
+        return draft
+
+    # -- results ---------------------------------------------------------------------------------------------------
+
+    def _take(self, drafted: Drafted) -> None:
+        """Books a draft that came back and puts its beam where it belongs."""
+        task = self._task_of_draft.pop(drafted.draft.id)
+        beam = drafted.beam
+        self._book(task, drafted)
+        if task.is_over:
+            task.partial.append(beam)
+            return
+        if drafted.draft.is_to_end and beam.is_alive:
+            beam = _truncated(beam)
+        if task.lane is not None and drafted.draft.id == task.lane.id:
+            task.lane, task.fallback = None, beam
+            return
+        place = task.slots.pop(drafted.draft.id)
+        if beam.is_alive:
+            task.nodes.add(beam.node)
+            task.replies[place] = beam
+        else:
+            task.replies[place] = self._end(task, beam)
+
+    def _end(self, task: _Task, beam: Beam) -> Beam:
+        """A beam left the frontier: it is a candidate from now on."""
+        task.finished.append(beam)
+        if task.job.strategy.needs_scores and beam.steps and not beam.is_judged:
+            key = _key(beam)
+            if key not in task.judged:
+                task.unjudged.setdefault(key, beam)
+        if task.lane is not None and answer.extract(beam.text) is not None:
+            lane, task.lane = task.lane, None
+            for drafted in self._engine.cancel([lane.id]):
+                self._task_of_draft.pop(lane.id, None)
+                self._book(task, drafted)
+        return beam
+
+    def _book(self, task: _Task, drafted: Drafted) -> None:
+        info, usage = self._engine.info, task.usage
+        drawn = sum(len(step.token_ids) for step in drafted.steps)
+        context = usage.prompt_tokens + drafted.draft.beam.num_tokens
+        flops = 2.0 * info.num_params * (drawn + drafted.prefilled_tokens)
+        read = drawn * (context + drawn / 2) + drafted.prefilled_tokens**2 / 2
+        task.usage = dataclasses.replace(
+            usage,
+            prefilled_tokens=usage.prefilled_tokens + drafted.prefilled_tokens,
+            reused_tokens=usage.reused_tokens + drafted.reused_tokens,
+            decoded_tokens=usage.decoded_tokens + drawn,
+            solver_flops=usage.solver_flops + flops + read * info.attention_flops_per_token_context,
+            kv_cells=max(usage.kv_cells, self._engine.kv_cells_peak),
+        )
+
+    # -- scores ----------------------------------------------------------------------------------------------------
+
+    def _open_verifier(self, task: _Task, token_ids: Sequence[int]) -> None:
+        assert self._verifier is not None
+        count = self._verifier.open(task.job.prompt, token_ids)
+        info = self._verifier.info
+        flops = 2.0 * info.num_params * count + info.attention_flops_per_token_context * count**2 / 2
+        task.usage = dataclasses.replace(task.usage, verifier_prompt_tokens=count, verifier_flops=flops)
+
+    def _judge_waiting(self) -> None:
+        """Judges what searches wait for, and finished samples once there are enough of them to share a call."""
+        blocked = {key: pair for task in self._tasks.values() for key, pair in self._blocked(task)}
+        eager = {(id(task), key): (task, beam) for task in self._tasks.values() for key, beam in task.unjudged.items()}
+        if not blocked and self._task_of_draft and len(eager) < _EAGER_BEAMS:
+            return
+        waiting = list((blocked | eager).values())
+        while waiting:
+            batch, waiting = self._next_batch(waiting)
+            if not batch:
+                return
+            self._judge(batch)
+
+    def _blocked(self, task: _Task) -> Iterable[tuple[tuple[int, _Key], tuple[_Task, Beam]]]:
+        if not isinstance(task.request, Judge) or task.is_over:
+            return
+        for beam in task.request.beams:
+            key = _key(beam)
+            if not beam.is_judged and key not in task.judged:
+                yield (id(task), key), (task, beam)
+
+    def _next_batch(
+        self, waiting: list[tuple[_Task, Beam]]
+    ) -> tuple[list[tuple[_Task, Beam]], list[tuple[_Task, Beam]]]:
+        """As many as fit one call and every deadline among them; beams that their deadline forbids are dropped."""
+        assert self._verifier is not None
+        pace = self._verifier.seconds_per_token * _PESSIMISM
+        batch: list[tuple[_Task, Beam]] = []
+        tokens, time_left = 0, float("inf")
+        for index, (task, beam) in enumerate(waiting):
+            new = _new_tokens(beam)
+            left = min(time_left, task.job.deadline.remaining() - _FINAL_S / 2)
+            if (tokens + new) * pace > left:
+                continue
+            if batch and tokens + new > _JUDGE_TOKENS:
+                return batch, waiting[index:]
+            batch.append((task, beam))
+            tokens, time_left = tokens + new, left
+        return batch, []
+
+    def _judge(self, batch: Sequence[tuple[_Task, Beam]]) -> None:
+        assert self._verifier is not None
+        info = self._verifier.info
+        for (task, beam), judged in zip(batch, self._verifier.judge([beam for _, beam in batch]), strict=True):
+            key = _key(beam)
+            task.judged[key] = judged.beam
+            task.unjudged.pop(key, None)
+            count = judged.verified_tokens
+            context = task.usage.prompt_tokens + beam.num_tokens - count / 2
+            flops = count * (2.0 * info.num_params + info.attention_flops_per_token_context * context)
+            task.usage = dataclasses.replace(
+                task.usage,
+                verified_tokens=task.usage.verified_tokens + count,
+                verifier_flops=task.usage.verifier_flops + flops,
+            )
+
+    def _score(self, task: _Task, beam: Beam) -> float | None:
+        beam = task.judged.get(_key(beam), beam)
+        return aggregate(beam.scores, task.job.config.aggregator) if beam.is_judged and beam.scores else None
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def _must_end(self, task: _Task) -> bool:
+        """Whether no time is left but for scoring what is finished."""
+        return task.job.deadline.remaining() <= self._reserve_s(task)
+
+    def _reserve_s(self, task: _Task) -> float:
+        """Seconds to keep back before a deadline, in steps of 10 ms so that it seldom changes."""
+        if self._verifier is None or not task.unjudged:
+            return _FINAL_S
+        tokens = sum(_new_tokens(beam) for beam in task.unjudged.values())
+        seconds = tokens * self._verifier.seconds_per_token * _PESSIMISM
+        return _FINAL_S + min(
+            0.01 * round(seconds / 0.01 + 0.5), 0.2 * (task.job.deadline.at - task.job.deadline.started)
+        )
+
+    def _next_deadline(self) -> Deadline:
+        """The moment at which the first of the jobs must be told to stop."""
+        deadlines = [task.job.deadline.earlier(self._reserve_s(task)) for task in self._tasks.values()]
+        return min(deadlines, key=lambda deadline: deadline.remaining())
+
+    def _collect_ended(self) -> list[tuple[int, JobResult]]:
+        ended = [(n, task) for n, task in self._tasks.items() if task.is_over or self._must_end(task)]
+        return [(number, self._close(number, task)) for number, task in ended]
+
+    def _close(self, number: int, task: _Task) -> JobResult:
+        is_cut = not task.is_over
+        task.search.close()
+        task.is_over = True
+        drafts = [draft for draft, owner in self._task_of_draft.items() if owner is task]
+        for drafted in self._engine.cancel(drafts):
+            self._take(drafted)
+        waiting = [(task, beam) for beam in task.unjudged.values()]
+        while waiting:
+            batch, waiting = self._next_batch(waiting)
+            if not batch:
+                break
+            self._judge(batch)
+        self._release(task, set(task.nodes))
+        del self._tasks[number]
+        return JobResult(task.job, tuple(self._candidates(task)), is_cut, task.usage)
+
+    def _candidates(self, task: _Task) -> list[Candidate]:
+        """Finished solutions; where none of them has an answer, the safety lane's and then cut-off ones too."""
+        candidates = [self._candidate(task, beam) for beam in task.finished]
+        if any(candidate.answer is not None for candidate in candidates):
+            return candidates
+        if task.fallback is not None:
+            candidates.append(self._candidate(task, task.fallback))
+        unfinished = {beam.node: beam for beam in (*task.partial, *task.frontier) if beam.steps}
+        return candidates + [self._candidate(task, beam) for beam in unfinished.values()]
+
+    def _candidate(self, task: _Task, beam: Beam) -> Candidate:
+        beam = task.judged.get(_key(beam), beam)
+        return Candidate(beam, answer.extract(beam.text), self._score(task, beam))
+
+    def _release(self, task: _Task, nodes: set[int]) -> None:
+        self._engine.release(nodes)
+        if self._verifier is not None:
+            self._verifier.release(nodes)
+        task.nodes -= nodes
+
+
+def _key(beam: Beam) -> _Key:
+    """What was drawn, token by token: equal for beams that are copies of each other."""
+    return tuple(step.token_ids or step.text for step in beam.steps)
+
+
+def _new_tokens(beam: Beam) -> int:
+    return sum(len(step.token_ids) for step in beam.steps[len(beam.scores) :])
+
+
+def _truncated(beam: Beam) -> Beam:
+    """A beam whose token limit fell on a step's end: cut off, not alive."""
+    last = beam.steps[-1]
+    cut = Step(last.text, last.token_ids, last.logprob, "length")
+    return Beam(beam.prompt, (*beam.steps[:-1], cut), beam.scores)

@@ -1,0 +1,507 @@
+"""The in-process engine: batched multi-sequence decoding with llama.cpp.
+
+One unified KV cache holds all beams of all problems. A prompt is prefilled once; a beam forks by metadata; each
+`llama_decode` carries one token for every draft under way and the prefill chunks that wait. A beam whose step has just
+ended still owes the cache its last token: it is decoded once, with the next batch, and all children of the beam draw
+their first token from that one row of logits, then fork. So no token is ever decoded twice.
+
+States of a node of the search tree: `pending` tokens not in the cache yet; a `sequence` with `length` cells; or, once
+everything is decoded and a draft may still come, the `logits` of its last token.
+
+When the cache is full the least likely draft is cut off (`finish="length"`) and a warning says so.
+
+Not covered: HTTP engines, choosing what to draft (search), speculative decoding. Source: llama.cpp's batched API
+(`llama.h`).
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesearch.budget import Budget, Deadline
+from edgesearch.engines import memory, threads
+from edgesearch.engines.base import Draft, Drafted, EngineInfo, Pace
+from edgesearch.engines.cells import CellLedger, Segment
+from edgesearch.engines.gguf_header import GgufHeader, read_header
+from edgesearch.engines.llama_native import MAX_SEQUENCES, NativeContext, NativeModel
+from edgesearch.engines.sampling import draw
+from edgesearch.engines.steps import StepBuilder
+from edgesearch.errors import ContextOverflow, EdgesearchError, UsageError
+from edgesearch.prompt import ChatTemplate
+from edgesearch.types import Finish, Prompt
+
+_BATCH = 512
+_UBATCH = 128  # bounds how much of a prefill an interrupted decode loses; measured as fast as 512
+_MIN_SOLUTION_TOKENS = 16
+_PACE_WIDTHS = (1, 4, 16)
+_PACE_BUDGET_S = 3.0
+
+
+@dataclass(slots=True, eq=False)
+class _Node:
+    """What the cache holds of one beam."""
+
+    sequence: int
+    segment: Segment
+    length: int
+    """Positions in the cache."""
+    pending: list[int]
+    """Tokens drawn or rendered but not decoded yet."""
+    context_tokens: int
+    """Prompt and solution tokens up to here, pending ones included."""
+    logits: NDArray[np.float32] | None = None
+    """Of its last token, once nothing is pending and a draft may still come."""
+    waiting: list[Draft] = field(default_factory=list)
+    prefilled_tokens: int = 0
+    """Prompt tokens decoded here and not yet reported with a draft."""
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """A draft under way."""
+
+    draft: Draft
+    sequence: int
+    segment: Segment
+    position: int
+    """Of its newest token, which is not decoded yet."""
+    token: int
+    builder: StepBuilder
+    drawn: int
+    logprob: float
+    reused_tokens: int
+    prefilled_tokens: int
+    started_s: float
+
+
+class LlamaCppEngine:
+    """Implements `Engine` for GGUF files."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        name: str | None = None,
+        max_sequences: int = 64,
+        max_tokens: int = 1024,
+        num_threads: int | None = None,
+        has_extra_buffers: bool | None = None,
+        num_cells: int | None = None,
+    ) -> None:
+        """Loads a model, allocates the cache and measures the pace.
+
+        Args:
+            path: a GGUF file.
+            name: shown in reports; the file's name by default.
+            max_sequences: drafts that can be under way together, at most 250.
+            max_tokens: tokens a solution may have; with `max_sequences` it sizes the cache.
+            num_threads: default: chosen from the machine and the model's size.
+            has_extra_buffers: whether llama.cpp may repack weights; default: unless it crashes here (probe.py).
+            num_cells: size of the KV cache in tokens; default: from the two limits and the memory there is.
+
+        Raises:
+            ModelNotFound, IntegrityError: no usable GGUF.
+            OutOfMemory: weights or cache do not fit; the message says what would.
+        """
+        if not 1 <= max_sequences <= MAX_SEQUENCES - 6:
+            raise UsageError(f"n must be in [1, {MAX_SEQUENCES - 6}] for a model in this process, not {max_sequences}")
+        header = read_header(path)
+        self._warnings: list[str] = []
+        if has_extra_buffers is None:
+            has_extra_buffers = self._probe()
+        cells = num_cells or memory.plan_cells(header, max_sequences=max_sequences, max_tokens=max_tokens)
+        self._model = NativeModel(path, has_extra_buffers=has_extra_buffers)
+        num_threads = num_threads or threads.for_model(self._model.size_bytes)
+        # Each prompt's own node holds a sequence beside those of the drafts.
+        self._num_sequences = min(MAX_SEQUENCES, 2 * max_sequences + 4)
+        self._context = NativeContext(
+            self._model,
+            num_cells=cells,
+            max_sequences=self._num_sequences,
+            num_threads=num_threads,
+            batch_size=_BATCH,
+            ubatch_size=_UBATCH,
+        )
+        self._max_running = max_sequences
+        self._control = [token for token in range(self._model.vocab_size) if self._model.is_control(token)]
+        self._template = self._make_template()
+        self._info = self._make_info(name or path.stem, header, num_threads)
+        self._pieces: dict[int, bytes] = {}
+        self._ends = frozenset(token for token in self._control if self._model.is_end(token))
+        self._reset()
+        self._pace = self._measure()
+
+    # -- what it is ------------------------------------------------------------------------------------------------
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    @property
+    def pace(self) -> Pace:
+        return self._pace
+
+    @property
+    def kv_cells_peak(self) -> int:
+        return self._cells.peak
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(self._warnings)
+
+    def _probe(self) -> bool:
+        from edgesearch.engines.probe import extra_buffers_work
+
+        works = extra_buffers_work()
+        if not works:
+            self._warnings.append("this build of llama.cpp crashes with repacked weights on this CPU; they are off")
+        return works
+
+    def _make_template(self) -> ChatTemplate:
+        source = self._model.meta("tokenizer.chat_template")
+        special = {self._model.token_text(token): token for token in self._control}
+        texts = {}
+        for kind in ("bos", "eos"):
+            token = getattr(self._model.lib, f"llama_vocab_{kind}")(self._model.vocab)
+            texts[kind] = self._model.token_text(token) if token >= 0 else ""
+        template = ChatTemplate(source, special, bos=texts["bos"], eos=texts["eos"])
+        if template.is_fallback:
+            self._warnings.append("the model has no chat template; it is prompted as plain text")
+        return template
+
+    def _make_info(self, name: str, header: GgufHeader, num_threads: int) -> EngineInfo:
+        import hashlib
+
+        texts = (self._model.token_text(token) for token in range(self._model.vocab_size))
+        head_size = max(1, header.key_length)
+        return EngineInfo(
+            name=name,
+            num_params=self._model.num_params,
+            max_context=min(self._model.trained_context, self._context.num_cells),
+            max_sequences=self._max_running,
+            vocab_sha256=hashlib.sha256("\0".join(texts).encode()).hexdigest(),
+            # scores and weighted sum: 2 FLOPs each per head element, layer and token of context
+            attention_flops_per_token_context=4.0 * self._model.num_layers * self._model.num_heads * head_size,
+            device="gpu" if self._model.has_gpu else "cpu",
+            num_threads=num_threads,
+        )
+
+    # -- the protocol ----------------------------------------------------------------------------------------------
+
+    def open(self, prompt: Prompt) -> tuple[int, ...]:
+        ids = self._template.encode(prompt, self._model.tokenize)
+        ids = self._with_bos(ids)
+        limit = self._info.max_context
+        if len(ids) > limit - _MIN_SOLUTION_TOKENS:
+            raise ContextOverflow(
+                f"the problem needs {len(ids)} tokens and a solution at least {_MIN_SOLUTION_TOKENS}, but "
+                f"{self._info.name} has a context of {limit}; shorten the problem, or use a --model with more context"
+            )
+        self._nodes[prompt.id] = _Node(self._take_sequence(), Segment(self._cells), 0, list(ids), len(ids))
+        return tuple(ids)
+
+    def start(self, draft: Draft) -> None:
+        node = self._nodes.get(draft.beam.node)
+        assert node is not None, "a draft continues a beam that was released or never opened"
+        node.waiting.append(draft)
+        self._queue.setdefault(draft.beam.node, None)
+
+    def advance(self, deadline: Deadline) -> list[Drafted]:
+        self._admit()
+        if self._done or not (self._running or self._queue):
+            return self._take_done()
+        prefills = self._fill_batch()
+        if not self._tokens:
+            raise EdgesearchError("the KV cache has no room to start a draft; lower --n or --max-tokens")
+        self._context.abort.watch(deadline)
+        result = self._context.decode(self._tokens, self._positions, self._sequences, self._flags)
+        if result == "full":
+            self._make_room()
+        elif result == "ok":
+            self._collect(prefills)
+        else:
+            self._undo(prefills)
+        return self._take_done()
+
+    def cancel(self, draft_ids: Iterable[int]) -> list[Drafted]:
+        gone = set(draft_ids)
+        for run in [run for run in self._running if run.draft.id in gone]:
+            self._finish(run, "deadline")
+        for key in list(self._queue):
+            node = self._nodes[key]
+            cut = [draft for draft in node.waiting if draft.id in gone]
+            node.waiting = [draft for draft in node.waiting if draft.id not in gone]
+            self._done.extend(Drafted(draft, (), 0, 0, 0.0) for draft in cut)
+            if not node.waiting:
+                del self._queue[key]
+        return self._take_done()
+
+    def release(self, nodes: Iterable[int]) -> None:
+        for key in nodes:
+            node = self._nodes.pop(key, None)
+            self._queue.pop(key, None)
+            if node is not None:
+                self._free_cells(node.sequence, node.segment)
+        if not self._nodes and not self._running:
+            self._context.abort.rest()
+            self._cells.restart_peak()
+
+    def close(self) -> None:
+        self._context.close()
+        self._model.close()
+
+    # -- one pass --------------------------------------------------------------------------------------------------
+
+    def _reset(self) -> None:
+        self._context.clear()
+        self._nodes: dict[int, _Node] = {}
+        self._queue: dict[int, None] = {}  # nodes with drafts waiting, in order of arrival
+        self._running: list[_Run] = []
+        self._free = list(range(self._num_sequences - 1, -1, -1))
+        self._done: list[Drafted] = []
+        self._cells = CellLedger()
+        self._tokens: list[int] = []
+        self._positions: list[int] = []
+        self._sequences: list[int] = []
+        self._flags: list[bool] = []
+
+    def _take_sequence(self) -> int:
+        if not self._free:
+            raise EdgesearchError(
+                f"all {self._num_sequences} sequences of the KV cache are in use; lower --n or the number of problems"
+            )
+        return self._free.pop()
+
+    def _free_cells(self, sequence: int, segment: Segment) -> None:
+        self._context.free(sequence)
+        self._free.append(sequence)
+        segment.release()
+
+    def _room(self) -> int:
+        """Drafts that can start now."""
+        return min(self._max_running - len(self._running), len(self._free))
+
+    def _take_done(self) -> list[Drafted]:
+        done, self._done = self._done, []
+        return done
+
+    def _admit(self) -> None:
+        """Starts waiting drafts whose beam is fully decoded, as far as there is room."""
+        for key in list(self._queue):
+            node = self._nodes[key]
+            if node.logits is None:
+                continue
+            room = self._room()
+            now, node.waiting = node.waiting[:room], node.waiting[room:]
+            if now:
+                self._branch(key, node, now, node.logits)
+            if not node.waiting:
+                del self._queue[key]
+
+    def _fill_batch(self) -> list[tuple[int, int, bool]]:
+        """One token per running draft, then prefill chunks; returns (node key, tokens, is complete) per chunk."""
+        self._tokens = [run.token for run in self._running]
+        self._positions = [run.position for run in self._running]
+        self._sequences = [run.sequence for run in self._running]
+        self._flags = [True] * len(self._running)
+        prefills = []
+        for key in self._queue:
+            node = self._nodes[key]
+            room = _BATCH - len(self._tokens)
+            if not node.pending or room <= 0:
+                continue
+            chunk = node.pending[:room]
+            is_complete = len(chunk) == len(node.pending)
+            self._tokens += chunk
+            self._positions += range(node.length, node.length + len(chunk))
+            self._sequences += [node.sequence] * len(chunk)
+            self._flags += [False] * (len(chunk) - 1) + [is_complete]
+            prefills.append((key, len(chunk), is_complete))
+        return prefills
+
+    def _collect(self, prefills: Sequence[tuple[int, int, bool]]) -> None:
+        """Takes a decode's results: the next token of every draft, and the first of those that waited for a prefill."""
+        rows = self._context.logits(sum(self._flags))
+        runs = list(self._running)
+        for run in runs:
+            run.segment.grow(1)
+        if runs:
+            self._extend(runs, rows[: len(runs)])
+        row = len(runs)
+        for key, count, is_complete in prefills:
+            node = self._nodes[key]
+            node.length += count
+            node.segment.grow(count)
+            node.prefilled_tokens += count
+            node.pending = node.pending[count:]
+            if is_complete:
+                self._complete(key, node, rows[row])
+                row += 1
+
+    def _complete(self, key: int, node: _Node, logits: NDArray[np.float32]) -> None:
+        """A node's last token is decoded: its waiting drafts start, or some of them and the row is kept."""
+        room = self._room()
+        now, node.waiting = node.waiting[:room], node.waiting[room:]
+        is_needed = bool(node.waiting) or not all(draft.is_last_use for draft in now)
+        node.logits = logits.copy() if is_needed else None  # the row is overwritten by the next decode
+        self._branch(key, node, now, logits)
+        if not node.waiting:
+            self._queue.pop(key, None)
+
+    def _branch(self, key: int, node: _Node, drafts: Sequence[Draft], logits: NDArray[np.float32]) -> None:
+        """Forks a node for each draft and draws their first tokens from one row of logits."""
+        runs = []
+        is_last_use = not node.waiting and all(draft.is_last_use for draft in drafts)
+        for index, draft in enumerate(drafts):
+            takes_over = is_last_use and index == len(drafts) - 1
+            sequence = node.sequence if takes_over else self._take_sequence()
+            segment = node.segment.fork()
+            if not takes_over:
+                self._context.fork(node.sequence, sequence)
+            prefilled, node.prefilled_tokens = node.prefilled_tokens, 0
+            builder = StepBuilder(draft.beam.prompt.step_delimiter)
+            position = node.context_tokens - 1
+            reused = node.length - prefilled
+            runs.append(
+                _Run(
+                    draft,
+                    sequence,
+                    segment,
+                    position,
+                    -1,
+                    builder,
+                    0,
+                    0.0,
+                    reused,
+                    prefilled,
+                    time.monotonic(),
+                )
+            )
+        if is_last_use:
+            del self._nodes[key]
+            node.segment.release()
+        self._running.extend(runs)
+        self._extend(runs, np.broadcast_to(logits, (len(runs), len(logits))))
+
+    def _extend(self, runs: Sequence[_Run], rows: NDArray[np.float32]) -> None:
+        """Draws the next token of each run and ends those that are done."""
+        tokens, logprobs = self._draw(runs, rows)
+        for run, token, logprob in zip(list(runs), tokens, logprobs, strict=True):
+            run.token = token
+            run.position += 1
+            run.drawn += 1
+            run.logprob += logprob
+            if token in self._ends:
+                run.builder.stop(token, logprob)
+                self._finish(run, "stop")
+            elif run.builder.add(token, self._piece(token), logprob) and not run.draft.is_to_end:
+                self._finish(run, "step")
+            elif run.drawn >= run.draft.max_tokens or run.position + 1 >= self._info.max_context:
+                self._finish(run, "length")
+
+    def _draw(self, runs: Sequence[_Run], rows: NDArray[np.float32]) -> tuple[list[int], list[float]]:
+        """Draws for all runs, those with the same sampling settings together."""
+        tokens: list[int] = [0] * len(runs)
+        logprobs: list[float] = [0.0] * len(runs)
+        groups: dict[int, list[int]] = {}
+        for index, run in enumerate(runs):
+            groups.setdefault(id(run.draft.sampling), []).append(index)
+        for members in groups.values():
+            sampling = runs[members[0]].draft.sampling
+            part = rows if len(members) == len(runs) else rows[members]
+            seeds = np.array([runs[index].draft.seed & 0xFFFFFFFFFFFFFFFF for index in members], np.uint64)
+            counters = np.array([runs[index].drawn for index in members])
+            drawn, logs = draw(part, sampling, seeds, counters)
+            for index, token, logprob in zip(members, drawn.tolist(), logs.tolist(), strict=True):
+                tokens[index], logprobs[index] = token, logprob
+        return tokens, logprobs
+
+    def _finish(self, run: _Run, finish: Finish) -> None:
+        """Ends a run: a step's end becomes a node that can be continued, anything else frees its cells."""
+        self._running.remove(run)
+        if finish in ("length", "deadline"):
+            run.builder.cut(finish)
+        steps = tuple(run.builder.steps)
+        if finish == "step":  # the newest token, at run.position, is not decoded yet
+            node = _Node(run.sequence, run.segment, run.position, [run.token], run.position + 1)
+            self._nodes[steps[-1].id] = node
+        else:
+            self._free_cells(run.sequence, run.segment)
+        seconds = time.monotonic() - run.started_s
+        self._done.append(Drafted(run.draft, steps, run.prefilled_tokens, run.reused_tokens, seconds))
+
+    def _undo(self, prefills: Sequence[tuple[int, int, bool]]) -> None:
+        """An interrupted decode rolls back one micro-batch only: takes the whole ones before it off again."""
+        if len(self._tokens) <= _UBATCH:
+            return
+        for run in self._running:
+            self._context.free(run.sequence, run.position)
+        for key, _count, _is_complete in prefills:
+            node = self._nodes[key]
+            self._context.free(node.sequence, node.length)
+
+    def _make_room(self) -> None:
+        """The cache is full: cuts off the least likely draft under way."""
+        if len(self._running) <= 1:
+            raise EdgesearchError(
+                f"one solution alone fills the KV cache of {self._context.num_cells} tokens; lower --max-tokens or --n"
+            )
+        worst = min(self._running, key=lambda run: run.logprob / max(1, run.drawn))
+        self._finish(worst, "length")
+        message = "the KV cache was full, so the least likely drafts were cut off; lower --n or --max-tokens"
+        if message not in self._warnings:
+            self._warnings.append(message)
+
+    def _piece(self, token: int) -> bytes:
+        piece = self._pieces.get(token)
+        if piece is None:
+            piece = self._pieces[token] = self._model.piece(token)
+        return piece
+
+    def _with_bos(self, ids: list[int]) -> list[int]:
+        lib, vocab = self._model.lib, self._model.vocab
+        bos = lib.llama_vocab_bos(vocab)
+        if lib.llama_vocab_get_add_bos(vocab) and bos >= 0 and ids[:1] != [bos]:
+            return [bos, *ids]
+        return ids
+
+    # -- pace ------------------------------------------------------------------------------------------------------
+
+    def _measure(self) -> Pace:
+        """Times a prefill and decodes of a few widths on throw-away tokens; warms the weights up as well."""
+        deadline = Budget(_PACE_BUDGET_S).start()
+        token = max(0, self._model.lib.llama_vocab_eos(self._model.vocab))
+        prefix = min(64, self._info.max_context // 2)
+        self._context.abort.rest()
+        self._timed([token], [0], [0])  # first touch of the weights
+        seconds = self._timed([token] * prefix, range(1, prefix + 1), [0] * prefix)
+        prefill = prefix / max(seconds, 1e-6)
+        points: list[tuple[int, float]] = []
+        position = prefix + 1
+        for width in _PACE_WIDTHS:
+            if width > self._num_sequences or deadline.expired():
+                break
+            for sequence in range(1, width):
+                self._context.fork(0, sequence)
+            trials = [
+                self._timed([token] * width, [position + i] * width, range(width))
+                for i in range(3 if not points or points[-1][1] < 0.02 else 1)
+            ]
+            points.append((width, min(trials)))
+            for sequence in range(1, width):
+                self._context.free(sequence)
+            self._context.free(0, position)
+        self._reset()
+        return Pace(tuple(points), prefill)
+
+    def _timed(self, tokens: Sequence[int], positions: Sequence[int], sequences: Sequence[int]) -> float:
+        start = time.perf_counter()
+        result = self._context.decode(tokens, positions, sequences, [True] * len(tokens))
+        if result != "ok":
+            raise EdgesearchError("the KV cache is too small to decode at all; raise --max-tokens or lower --n")
+        self._context.logits(1)
+        return time.perf_counter() - start

@@ -1,0 +1,363 @@
+"""solve(): from a problem and a number of seconds to a solution, in one straight line.
+
+`load` finds and loads the models once; `Pipeline.events` accepts a problem, starts its clock, plans, runs the search
+and ends with a `Solution`; `solve` does both for one problem.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from edgesearch import catalog, search
+from edgesearch.budget import Budget, Clock, Deadline
+from edgesearch.catalog import SolverSpec
+from edgesearch.choice import choose
+from edgesearch.driver import Driver, Job, JobResult, JobView
+from edgesearch.engines.base import Engine
+from edgesearch.errors import UsageError
+from edgesearch.events import Event, Progress, Solved, Started
+from edgesearch.planner.width import Plan, Speeds, plan
+from edgesearch.prompt import make_prompt
+from edgesearch.search.base import AGGREGATORS, Aggregator, Strategy
+from edgesearch.types import Candidate, ModelNames, Problem, Prompt, Solution, StrategyUsed
+from edgesearch.verifiers.base import Verifier
+
+_PROGRESS_S = 0.1
+_SMALL_MODEL_BYTES = 64 << 20
+_MAX_N = {True: 64, False: 16}
+"""Widest search by default, for models smaller than that and for others."""
+
+
+def load(
+    solver: str = "nano", verifier: str = "auto", *, max_n: int | None = None, num_threads: int | None = None
+) -> "Pipeline":
+    """Loads a solver and its verifier.
+
+    Args:
+        solver: a name from `edgesearch info`, a path to a GGUF, or `hf:REPO[:QUANT|FILE]`.
+        verifier: `auto` (the solver's own where one is known, else consensus), `none`, `consensus`, a name or a path.
+        max_n: widest search to make room for; default 64 for small models, 16 for others.
+        num_threads: threads that decode; default: chosen from the machine.
+
+    Raises:
+        EdgesearchError: a model cannot be found, is not usable, does not fit in memory, or the two do not fit.
+    """
+    start = time.monotonic()
+    spec = catalog.solver(solver)
+    engine = _load_engine(spec, max_n, num_threads)
+    try:
+        scorer, name, warnings = _load_verifier(spec, verifier, engine, num_threads)
+    except BaseException:
+        engine.close()
+        raise
+    return Pipeline(spec, engine, scorer, name, load_s=time.monotonic() - start, warnings=warnings)
+
+
+def _load_engine(spec: SolverSpec, max_n: int | None, num_threads: int | None) -> Engine:
+    from edgesearch.engines.llama_cpp import LlamaCppEngine
+
+    if max_n is None:
+        max_n = _MAX_N[spec.path.exists() and spec.path.stat().st_size < _SMALL_MODEL_BYTES]
+    typical_tokens = min(spec.max_tokens, 3 * spec.mean_solution_tokens // 2)
+    return LlamaCppEngine(
+        spec.path, name=spec.name, max_sequences=max_n, max_tokens=typical_tokens, num_threads=num_threads
+    )
+
+
+def _load_verifier(
+    spec: SolverSpec, reference: str, engine: Engine, num_threads: int | None
+) -> tuple[Verifier | None, str | None, tuple[str, ...]]:
+    """The verifier, its name in reports, and what to warn of."""
+    if reference == "auto" and not spec.verifier:
+        warning = (
+            f"no verifier is known for {spec.name}: the answer is chosen by consensus (majority vote); "
+            "name a process reward model for it with --verifier"
+        )
+        return None, "consensus", (warning,)
+    if reference in ("none", "consensus"):
+        return None, None if reference == "none" else "consensus", ()
+    from edgesearch.verifiers.onnx_prm import OnnxPrm
+
+    found = catalog.verifier(spec.verifier if reference == "auto" else reference)
+    scorer = OnnxPrm(found.path, name=found.name, vocab_sha256=engine.info.vocab_sha256, num_threads=num_threads)
+    return scorer, found.name, ()
+
+
+class Pipeline:
+    """Loaded models, ready to solve one problem after another."""
+
+    def __init__(
+        self,
+        spec: SolverSpec,
+        engine: Engine,
+        verifier: Verifier | None,
+        verifier_name: str | None,
+        *,
+        load_s: float = 0.0,
+        warnings: tuple[str, ...] = (),
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._spec = spec
+        self._engine = engine
+        self._verifier = verifier
+        self._warnings = warnings
+        self._clock = clock
+        self._deadline: Deadline | None = None
+        self.load_s = load_s
+        """Seconds that loading and measuring took."""
+        self.models = ModelNames(engine.info.name, verifier_name)
+        """Names of the loaded models."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees the models."""
+        self._engine.close()
+        if self._verifier is not None:
+            self._verifier.close()
+
+    def cancel(self) -> None:
+        """Ends the solve under way now; it still ends with the best so far. Safe from a signal handler."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def solve(self, problem: str | Problem, *, budget_s: float = 10.0, **options: object) -> Solution:
+        """Like `events`, without them."""
+        for event in self.events(problem, budget_s=budget_s, **options):  # type: ignore[arg-type]
+            if isinstance(event, Solved):
+                return event.solution
+        raise AssertionError("events end with Solved")
+
+    def events(
+        self,
+        problem: str | Problem,
+        *,
+        budget_s: float = 10.0,
+        strategy: str = "auto",
+        n: int | None = None,
+        m: int = 4,
+        aggregator: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        seed: int = 0,
+    ) -> Iterator[Event]:
+        """Solves a problem within a budget and tells how it goes; the last event is `Solved`.
+
+        Args:
+            problem: the question.
+            budget_s: wall-clock seconds from now to the answer, in (0, 86400].
+            strategy: a name from `edgesearch.search.names()`, or `auto`.
+            n: most beams; fewer are used where time is short.
+            m: children per kept beam.
+            aggregator: last, min, prod or mean; default: what the verifier was trained for.
+            max_tokens: tokens per solution at most; default: the solver's own limit.
+            temperature: of sampling; default: the solver's own.
+            seed: fixes every draw.
+
+        Raises:
+            UsageError: an option out of its range.
+            ContextOverflow: the problem does not fit.
+        """
+        deadline = self._deadline = Budget(budget_s).start(self._clock)
+        if isinstance(problem, str):
+            problem = Problem(problem)
+        prompt = make_prompt(problem, system=self._spec.system_prompt, step_delimiter=self._spec.step_delimiter)
+        wanted, warnings = self._choose_strategy(strategy)
+        warnings += self._warnings + self._engine.warnings + self._domain_warnings(problem)
+        planned = self._plan(wanted, prompt, deadline, n=n, m=m, aggregator=aggregator, max_tokens=max_tokens)
+        used = StrategyUsed(planned.strategy.name, planned.config.n, planned.config.m, planned.config.aggregator)
+        driver = Driver(self._engine, self._verifier)
+        number = driver.submit(self._job(prompt, planned, deadline, max_tokens, temperature, seed, problem.id))
+        yield Started(problem.text, budget_s, self.load_s, self.models, used, planned.reason, warnings)
+        shown_s = 0.0
+        while True:
+            for _, result in driver.turn():
+                yield Solved(self._solution(problem, result, deadline, budget_s, used, warnings))
+                return
+            if deadline.elapsed() - shown_s >= _PROGRESS_S:
+                shown_s = deadline.elapsed()
+                yield _progress(driver.view(number), planned.strategy, deadline)
+
+    # -- the parts -------------------------------------------------------------------------------------------------
+
+    def _choose_strategy(self, name: str) -> tuple[Strategy, tuple[str, ...]]:
+        """The strategy of that name, or what stands in for it, and what to warn of."""
+        if name == "auto":
+            if self._verifier is not None:
+                return search.strategy("beam"), ()
+            return search.strategy("greedy" if self.models.verifier is None else "majority"), ()
+        wanted = search.strategy(name)
+        if wanted.needs_scores and self.models.verifier == "consensus":
+            warning = f"{name} needs a verifier that scores; majority vote (consensus) is used instead"
+            return search.strategy("majority"), (warning,)
+        return wanted, ()
+
+    def _domain_warnings(self, problem: Problem) -> tuple[str, ...]:
+        if self._spec.domain != "arithmetic":
+            return ()
+        from edgesearch.tasks.arithmetic import out_of_domain
+
+        reasons = out_of_domain(problem.text)
+        if not reasons:
+            return ()
+        return (
+            f"{self._spec.name} was only trained on short arithmetic word problems, and this text is not one "
+            f"({'; '.join(reasons[:3])}): do not trust the answer; use --model with a real 1B-3B model",
+        )
+
+    def _plan(
+        self,
+        strategy: Strategy,
+        prompt: Prompt,
+        deadline: Deadline,
+        *,
+        n: int | None,
+        m: int,
+        aggregator: str | None,
+        max_tokens: int | None,
+    ) -> Plan:
+        most = self._engine.info.max_sequences
+        if n is not None and not 1 <= n <= most:
+            raise UsageError(f"n must be in [1, {most}] as this model is loaded, not {n}")
+        if m < 1:
+            raise UsageError(f"m must be >= 1, not {m}")
+        if max_tokens is not None and max_tokens < 1:
+            raise UsageError(f"max-tokens must be >= 1, not {max_tokens}")
+        speeds = Speeds(
+            self._engine.pace,
+            self._verifier.seconds_per_token if self._verifier is not None else 0.0,
+            prompt_tokens=len(prompt.user) // 3 + len(prompt.system) // 4,  # an estimate; nothing is decoded yet
+            mean_solution_tokens=self._spec.mean_solution_tokens,
+            max_tokens=max_tokens or self._spec.max_tokens,
+        )
+        return plan(
+            strategy,
+            search.strategy("greedy"),
+            speeds,
+            budget_s=deadline.remaining(),
+            n=n or most,
+            m=m,
+            aggregator=self._aggregator(aggregator),
+        )
+
+    def _aggregator(self, name: str | None) -> Aggregator:
+        if name is None:
+            name = self._verifier.info.aggregator if self._verifier is not None else "last"
+        if name not in AGGREGATORS:
+            raise UsageError(f"aggregator must be one of {', '.join(AGGREGATORS)}, not {name!r}")
+        return name
+
+    def _job(
+        self,
+        prompt: Prompt,
+        planned: Plan,
+        deadline: Deadline,
+        max_tokens: int | None,
+        temperature: float | None,
+        seed: int,
+        problem_id: str,
+    ) -> Job:
+        import dataclasses
+
+        sampling = self._spec.sampling
+        if temperature is not None:
+            sampling = dataclasses.replace(sampling, temperature=temperature)
+        return Job(
+            prompt=prompt,
+            strategy=planned.strategy,
+            config=planned.config,
+            sampling=sampling,
+            deadline=deadline,
+            max_tokens=max_tokens or self._spec.max_tokens,
+            seed=seed,
+            has_safety_lane=planned.has_safety_lane,
+            id=problem_id,
+        )
+
+    def _solution(
+        self,
+        problem: Problem,
+        result: JobResult,
+        deadline: Deadline,
+        budget_s: float,
+        used: StrategyUsed,
+        warnings: tuple[str, ...],
+    ) -> Solution:
+        import dataclasses
+
+        choice = choose(result.candidates, result.job.strategy.selection)
+        if choice.is_unscored:
+            warnings += ("there was no time to score a solution; the answer is the majority's",)
+        chosen = choice.candidate
+        beam = chosen.beam if chosen is not None else None
+        return Solution(
+            answer=chosen.answer if chosen is not None else None,
+            text=beam.text if beam is not None else "",
+            finish="deadline" if result.is_cut or beam is None else beam.finish,
+            confidence=choice.confidence,
+            budget_s=budget_s,
+            wall_s=deadline.elapsed(),
+            load_s=self.load_s,
+            strategy=used,
+            models=self.models,
+            usage=dataclasses.replace(result.usage, peak_bytes=peak_bytes()),
+            warnings=tuple(dict.fromkeys((*warnings, *self._engine.warnings))),
+            candidates=result.candidates,
+            steps=tuple(step.text for step in beam.steps) if beam is not None else (),
+            scores=beam.scores if beam is not None else (),
+            id=problem.id,
+        )
+
+
+def solve(
+    problem: str | Problem,
+    *,
+    budget_s: float = 10.0,
+    solver: str = "nano",
+    verifier: str = "auto",
+    strategy: str = "auto",
+    n: int | None = None,
+    seed: int = 0,
+) -> Solution:
+    """Loads the models, solves one problem within the budget, and frees them.
+
+    For several problems use `load` once and `Pipeline.solve` for each. Options as in `load` and `Pipeline.events`.
+
+    Raises:
+        EdgesearchError: see `load` and `Pipeline.events`; never for running out of time.
+    """
+    with load(solver, verifier, max_n=n) as pipeline:
+        return pipeline.solve(problem, budget_s=budget_s, strategy=strategy, n=n, seed=seed)
+
+
+def peak_bytes() -> int | None:
+    """Peak resident memory of this process; None where the system does not tell."""
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def _progress(view: JobView, strategy: Strategy, deadline: Deadline) -> Progress:
+    best: Candidate | None = choose(view.candidates, strategy.selection).candidate
+    elapsed = max(deadline.elapsed(), 1e-6)
+    return Progress(
+        seconds_left=max(0.0, deadline.remaining()),
+        beams=view.beams,
+        best=best if best is not None and best.answer is not None else None,
+        num_candidates=len(view.candidates),
+        decoded_tokens=view.decoded_tokens,
+        tokens_per_s=view.decoded_tokens / elapsed,
+    )

@@ -1,0 +1,1 @@
+"""Planning: which strategy, and how wide, for the seconds that are granted."""
