@@ -56,8 +56,9 @@ class _Node:
     logits: NDArray[np.float32] | None = None
     """Of its last token, once nothing is pending and a draft may still come."""
     waiting: list[Draft] = field(default_factory=list)
-    prefilled_tokens: int = 0
-    """Prompt tokens decoded here and not yet reported with a draft."""
+    is_prompt: bool = False
+    fresh_tokens: int = 0
+    """Tokens decoded here that no draft has reported yet."""
 
 
 @dataclass(slots=True, eq=False)
@@ -201,7 +202,7 @@ class LlamaCppEngine:
                 f"the problem needs {len(ids)} tokens and a solution at least {_MIN_SOLUTION_TOKENS}, but "
                 f"{self._info.name} has a context of {limit}; shorten the problem, or use a --model with more context"
             )
-        self._nodes[prompt.id] = _Node(self._take_sequence(), Segment(self._cells), 0, list(ids), len(ids))
+        self._nodes[prompt.id] = _Node(self._take_sequence(), Segment(self._cells), 0, list(ids), len(ids), is_prompt=True)
         return tuple(ids)
 
     def start(self, draft: Draft) -> None:
@@ -336,7 +337,7 @@ class LlamaCppEngine:
             node = self._nodes[key]
             node.length += count
             node.segment.grow(count)
-            node.prefilled_tokens += count
+            node.fresh_tokens += count
             node.pending = node.pending[count:]
             if is_complete:
                 self._complete(key, node, rows[row])
@@ -362,10 +363,11 @@ class LlamaCppEngine:
             segment = node.segment.fork()
             if not takes_over:
                 self._context.fork(node.sequence, sequence)
-            prefilled, node.prefilled_tokens = node.prefilled_tokens, 0
+            fresh, node.fresh_tokens = node.fresh_tokens, 0
+            prefilled = fresh if node.is_prompt else 0
             builder = StepBuilder(draft.beam.prompt.step_delimiter)
             position = node.context_tokens - 1
-            reused = node.length - prefilled
+            reused = node.length - fresh
             runs.append(
                 _Run(
                     draft,
