@@ -1,0 +1,207 @@
+"""A process reward model in ONNX Runtime that reads each step once.
+
+Judging costs only the tokens that are new: what was read up to a node is kept under it, forks share their past, and the
+same new tokens after the same past are read once.
+
+A step's score is read at its last token. The delimiter is part of the step that it ends, so no step is empty, and none
+is scored for a blank ending (see `score_index`).
+
+Not covered: the graph and its batches (onnx_graph.py), aggregating scores (search).
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from edgesearch.budget import Clock
+from edgesearch.errors import ContextOverflow, UsageError
+from edgesearch.types import Beam, Prompt, Step
+from edgesearch.verifiers.base import Judged, VerifierInfo
+from edgesearch.verifiers.onnx_graph import OnnxGraph, Past, Row, grouped
+
+MIN_SOLUTION_TOKENS = 32
+"""A prompt must leave room for a solution of this many."""
+PACE_WEIGHT = 0.1
+"""Weight of the newest measurement in the moving average."""
+
+
+class OnnxPrm:
+    """The built-in kind of verifier."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        name: str,
+        vocab_sha256: str,
+        num_threads: int | None = None,
+        clock: Clock = time.perf_counter,
+    ) -> None:
+        """Loads a model and measures its pace.
+
+        Args:
+            path: the ONNX file.
+            name: what reports and errors call it.
+            vocab_sha256: fingerprint of the solver's vocabulary.
+            num_threads: None chooses by the size of the file.
+            clock: what `seconds_per_token` is measured by.
+
+        Raises:
+            ModelNotFound: no such file.
+            IntegrityError: not an ONNX file, truncated, or without the interface.
+            UsageError: made for another vocabulary.
+        """
+        self._graph = OnnxGraph(path, name, num_threads)
+        metadata = self._graph.metadata
+        if metadata["edgesearch.vocab_sha256"] != vocab_sha256:
+            self._graph.close()
+            raise UsageError(
+                f"verifier {name} does not fit the solver: its vocabulary differs; use --verifier consensus"
+            )
+        width_of_all_layers = int(metadata.get("edgesearch.layers", 0)) * int(metadata.get("edgesearch.hidden", 0))
+        self._info = VerifierInfo(
+            name=name,
+            num_params=int(metadata.get("edgesearch.params", 0)),
+            device=self._graph.device,
+            aggregator=metadata.get("edgesearch.aggregator", "last"),
+            attention_flops_per_token_context=4.0 * width_of_all_layers,  # QK^T and AV, 2 FLOPs a multiply-add
+        )
+        self._pasts: dict[int, Past] = {}
+        self._clock = clock
+        self._seconds_per_token = self._measure()
+
+    @property
+    def info(self) -> VerifierInfo:
+        """What it runs."""
+        return self._info
+
+    @property
+    def max_positions(self) -> int:
+        """Tokens that a prompt and a solution may hold together."""
+        return self._graph.max_positions
+
+    @property
+    def seconds_per_token(self) -> float:
+        """Seconds per solution token: measured at the start, then a moving average of real calls."""
+        return self._seconds_per_token
+
+    def open(self, prompt: Prompt, token_ids: Sequence[int]) -> int:
+        """Reads a prompt, once; see `Verifier.open`.
+
+        Raises:
+            ContextOverflow: it leaves no room for a solution of `MIN_SOLUTION_TOKENS`.
+            UsageError: the engine does not tell token ids.
+        """
+        if prompt.id in self._pasts:
+            return 0
+        self._require_tokens(token_ids)
+        if len(token_ids) > self.max_positions - MIN_SOLUTION_TOKENS:
+            raise ContextOverflow(
+                f"the prompt has {len(token_ids)} tokens, but verifier {self._info.name} reads {self.max_positions}, "
+                f"{MIN_SOLUTION_TOKENS} of them for the solution; shorten the problem or use --verifier consensus"
+            )
+        (self._pasts[prompt.id],) = self._graph.read([Row(self._graph.blank(), tuple(token_ids), ())])
+        return len(token_ids)
+
+    def judge(self, beams: Sequence[Beam]) -> list[Judged]:
+        """Scores the steps that have no score yet; see `Verifier.judge`.
+
+        Beams with the same new tokens after the same past are read once, at the cost of the first of them.
+
+        Raises:
+            ContextOverflow: a beam is longer than the model reads; nothing is judged then.
+            UsageError: the engine does not tell token ids.
+            ValueError: a beam's prompt is not open.
+        """
+        rows = [None if beam.is_judged else self._row(beam) for beam in beams]
+        pasts = self._read(dict.fromkeys(row for row in rows if row is not None))
+        unpaid = {row: len(row.token_ids) for row in pasts}
+        judged = []
+        for beam, row in zip(beams, rows, strict=True):
+            if row is None:
+                judged.append(Judged(beam, 0))
+                continue
+            if beam.is_alive:
+                self._pasts[beam.node] = pasts[row]
+            scores = pasts[row].scores[len(beam.scores) :]
+            judged.append(Judged(beam.judged(scores), unpaid.pop(row, 0)))
+        return judged
+
+    def release(self, nodes: Iterable[int]) -> None:
+        """Frees what is kept under these node ids; what other nodes share with them stays."""
+        for node in nodes:
+            self._pasts.pop(node, None)
+
+    def close(self) -> None:
+        """Frees the weights; safe to call twice."""
+        self._pasts.clear()
+        self._graph.close()
+
+    def _row(self, beam: Beam) -> Row:
+        """The work left for a beam: its steps after the deepest node that is kept."""
+        nodes = (beam.prompt.id, *(step.id for step in beam.steps))
+        known = next((i for i in reversed(range(len(nodes))) if nodes[i] in self._pasts), None)
+        if known is None:
+            raise ValueError(f"prompt {beam.prompt.id} is not open; call open() before judge()")
+        past = self._pasts[nodes[known]]
+        token_ids: list[int] = []
+        score_at = []
+        for step in beam.steps[known:]:
+            self._require_tokens(step.token_ids)
+            score_at.append(len(token_ids) + score_index(step, beam.prompt.step_delimiter))
+            token_ids += step.token_ids
+        self._require_room(past.num_tokens + len(token_ids))
+        return Row(past, tuple(token_ids), tuple(score_at), is_final=not beam.is_alive)
+
+    def _require_tokens(self, token_ids: Sequence[int]) -> None:
+        if not token_ids:
+            raise UsageError(
+                f"verifier {self._info.name} reads the solver's tokens, and this engine does not tell them; "
+                "use --verifier consensus"
+            )
+
+    def _require_room(self, num_tokens: int) -> None:
+        if num_tokens > self.max_positions:
+            raise ContextOverflow(
+                f"a solution and its prompt have {num_tokens} tokens, but verifier {self._info.name} reads "
+                f"{self.max_positions}; allow fewer tokens or use --verifier consensus"
+            )
+
+    def _read(self, rows: Iterable[Row]) -> dict[Row, Past]:
+        """What has been read after each row; refines the pace by how long it took."""
+        pasts = {row: row.past for row in rows}
+        unread = [row for row in pasts if row.token_ids]
+        if not unread:
+            return pasts
+        started = self._clock()
+        for group in grouped(unread, self._graph.bytes_per_token):
+            pasts.update(zip(group, self._graph.read(group), strict=True))
+        seconds = (self._clock() - started) / sum(len(row.token_ids) for row in unread)
+        self._seconds_per_token += PACE_WEIGHT * (seconds - self._seconds_per_token)
+        return pasts
+
+    def _measure(self) -> float:
+        """Seconds per token of a typical batch, 16 beams with 12 tokens each after 100: the better of two, if quick."""
+        num_rows, num_tokens = 16, 12
+        past = self._graph.blank(max(0, min(100, self.max_positions - num_tokens)))
+        rows = [Row(past, (0,) * num_tokens, ())] * num_rows
+        best = float("inf")
+        for _ in range(2):
+            started = self._clock()
+            self._graph.read(rows)
+            seconds = self._clock() - started
+            best = min(best, seconds / (num_rows * num_tokens))
+            if seconds > 0.5:
+                break
+        return best
+
+
+def score_index(step: Step, step_delimiter: str) -> int:
+    """Which of a step's tokens its score is read at: the last, a delimiter or end of turn.
+
+    An end of turn right after a delimiter was folded into the step (`Beam.grown`). The score of such a step is still
+    read at the delimiter, so that a solution drawn in one go scores as it does when drawn step by step.
+    """
+    last = len(step.token_ids) - 1
+    has_blank_end = step.finish != "step" and step.text.endswith(step_delimiter)
+    return max(0, last - 1) if has_blank_end else last
