@@ -67,21 +67,18 @@ class Row:
 def grouped(rows: Iterable[Row], bytes_per_token: int) -> Iterator[list[Row]]:
     """Splits rows into calls: rows of like length together, so that little is padded, and none too large."""
     group: list[Row] = []
+    longest = deepest = padding = 0
     for row in sorted(rows, key=lambda row: (len(row.token_ids), row.past.num_tokens), reverse=True):
-        if group and not _fits([*group, row], bytes_per_token):
+        new, past, count = len(row.token_ids), row.past.num_tokens, len(group) + 1
+        longest, deepest = max(longest, new), max(deepest, past)
+        padding += longest - new
+        is_large = count * longest > MAX_CALL_TOKENS or count * deepest * bytes_per_token > MAX_CALL_PAST_BYTES
+        if group and (is_large or padding > MAX_CALL_PADDING):
             yield group
-            group = []
+            group, longest, deepest, padding = [], new, past, 0
         group.append(row)
     if group:
         yield group
-
-
-def _fits(group: Sequence[Row], bytes_per_token: int) -> bool:
-    lengths = [len(row.token_ids) for row in group]
-    padded = len(group) * max(lengths)
-    past_bytes = len(group) * max(row.past.num_tokens for row in group) * bytes_per_token
-    is_small = padded <= MAX_CALL_TOKENS and past_bytes <= MAX_CALL_PAST_BYTES
-    return is_small and padded - sum(lengths) <= MAX_CALL_PADDING
 
 
 class OnnxGraph:
