@@ -44,12 +44,10 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 _NAMES = _words(
-    "Ana Ben Cara Dan Ella Finn Gina Hugo Iris Jack Kate Liam Mia Noah Olga Paul Quinn Rosa Sam Tina Umar "
-    "Vera Will Zoe"
+    "Ana Ben Cara Dan Ella Finn Gina Hugo Iris Jack Kate Liam Mia Noah Olga Paul Quinn Rosa Sam Tina Umar Vera Will Zoe"
 )
 _ITEMS = _words(
-    "apples shells coins marbles stickers cards books pencils stamps beads eggs plums buttons stones "
-    "tickets balloons"
+    "apples shells coins marbles stickers cards books pencils stamps beads eggs plums buttons stones tickets balloons"
 )
 _BOXES = _words("boxes bags baskets jars packs trays")
 _GOODS = _words("pens cups hats toys cakes lamps maps ropes socks masks kites plants")
@@ -159,18 +157,12 @@ def label_steps(sample: ArithmeticSample, steps: Sequence[str]) -> list[bool]:
         if step.startswith("The answer"):
             answer = _ANSWER_LINE.fullmatch(step)
             is_right = (
-                is_right
-                and position == num_steps
-                and answer is not None
-                and int(answer[1]) == int(sample.target)
+                is_right and position == num_steps and answer is not None and int(answer[1]) == int(sample.target)
             )
         else:
             found = _EXPRESSION.search(step)
             is_right = (
-                is_right
-                and position < num_steps
-                and found is not None
-                and found[0] == sample.expressions[position]
+                is_right and position < num_steps and found is not None and found[0] == sample.expressions[position]
             )
         labels.append(is_right)
     return labels
@@ -553,9 +545,7 @@ class _Shop:
         self.num_goods = self.rng.choice([n for n in (1, 2, 3) if 2 * n - 1 <= level])
         goods = self.rng.sample(_GOODS, 4)
         self.unsold = goods[3]
-        self.bill = [
-            (name, self.rng.randint(2, 9), self.rng.randint(2, 15)) for name in goods[: self.num_goods]
-        ]
+        self.bill = [(name, self.rng.randint(2, 9), self.rng.randint(2, 15)) for name in goods[: self.num_goods]]
 
     def list_bill(self) -> None:
         *first, last = [f"{amount} {name} for {price} dollars each" for name, amount, price in self.bill]
@@ -679,9 +669,7 @@ class _Work:
         k = self.rng.randint(2, 6)
         if amount * k > 500:
             return None
-        self.draft.say(
-            f"This goes on for {k} days.", f"{k} people do the same.", f"There are {k} such rooms."
-        )
+        self.draft.say(f"This goes on for {k} days.", f"{k} people do the same.", f"There are {k} such rooms.")
         return self.draft.compute(amount, "*", k, f"in all # {self.item}")
 
     def spoil(self, amount: int, num_left: int) -> int | None:

@@ -81,8 +81,7 @@ def test_the_same_seed_draws_the_same_problems() -> None:
 def test_the_training_set_of_the_given_weights_still_begins_as_it_did() -> None:
     rng = random.Random(42)
     texts = [
-        (sample.problem, arithmetic.solution_text(sample))
-        for sample in (arithmetic.generate(rng) for _ in range(500))
+        (sample.problem, arithmetic.solution_text(sample)) for sample in (arithmetic.generate(rng) for _ in range(500))
     ]
     assert arithmetic.problem_hash(repr(texts)) == "ce3e1d49bf6c0426"
 
@@ -123,21 +122,17 @@ def test_held_out_problems_are_unique_balanced_and_repeatable() -> None:
     samples = arithmetic.held_out(3, 280)
     assert len({sample.problem for sample in samples}) == 280
     assert [sample.id for sample in samples[:2]] == ["arith-3-000000", "arith-3-000001"]
-    assert {
-        level: sum(sample.level == level for sample in samples) for level in arithmetic.LEVELS
-    } == dict.fromkeys(arithmetic.LEVELS, 40)
+    assert {level: sum(sample.level == level for sample in samples) for level in arithmetic.LEVELS} == dict.fromkeys(
+        arithmetic.LEVELS, 40
+    )
     assert sum(sample.family == "graph" for sample in samples) == 140
     assert arithmetic.held_out(3, 30) == samples[:30]
-    assert not {sample.problem for sample in samples} & {
-        sample.problem for sample in arithmetic.held_out(4, 280)
-    }
+    assert not {sample.problem for sample in samples} & {sample.problem for sample in arithmetic.held_out(4, 280)}
 
 
 def test_held_out_skips_what_the_given_weights_were_trained_on() -> None:
     hashes = {
-        arithmetic.problem_hash(sample.problem)
-        for seed in range(5)
-        for sample in arithmetic.held_out(seed, 2000)
+        arithmetic.problem_hash(sample.problem) for seed in range(5) for sample in arithmetic.held_out(seed, 2000)
     }
     assert len(hashes) == 10_000
     assert not hashes & arithmetic._TRAINED_ON
