@@ -1,0 +1,259 @@
+"""Views of a running search on stderr, and words for a finished one. Only this file imports rich, when needed.
+
+A live view on a terminal, at most one line a second elsewhere. Text that a model wrote is shown as it is, never
+parsed as markup. Painting shares the thread of the search, so it is kept rare.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Protocol
+
+from edgesearch.events import Event, Progress, Solved, Started
+from edgesearch.types import Beam, Solution, StrategyUsed, Usage
+
+from .terminal import can_repaint, note, one_line, visible
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.live import Live
+    from rich.table import Table
+
+SECONDS_PER_PAINT = 0.25
+SECONDS_PER_LINE = 1.0
+MAX_BEAMS_SHOWN = 6
+_MAX_PREVIEW_CHARS = 400  # rich measures every character it is given
+
+# ------------------------------------------------------------------------------------------------- views
+
+
+class View(Protocol):
+    """Shows the events of one problem after another on stderr."""
+
+    def show(self, event: Event) -> None:
+        """Shows one event, or passes it over."""
+        ...
+
+    def close(self) -> None:
+        """Leaves the terminal as it was; safe to call twice."""
+        ...
+
+
+class NoView:
+    """Shows nothing (`-q`, `--no-progress`)."""
+
+    def show(self, event: Event) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
+class PlainView:
+    """Lines for logs and pipes: how it starts, then at most one line a second."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next_line_at = -math.inf
+
+    def show(self, event: Event) -> None:
+        """Prints a line, if it is time for one."""
+        match event:
+            case Started():
+                note(started_line(event))
+                self._next_line_at = self._clock() + SECONDS_PER_LINE
+            case Progress() if self._clock() >= self._next_line_at:
+                note(f"{progress_line(event)}, {best_line(event)}")
+                self._next_line_at = self._clock() + SECONDS_PER_LINE
+            case _:
+                pass
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
+class LiveView:
+    """A few lines that are painted over: time left, best answer, best beams. Gone at the end."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        from rich import live, table, text  # noqa: F401 - imported now, before a budget runs
+        from rich.console import Console
+
+        self._clock = clock
+        self._console = Console(stderr=True, highlight=False)
+        self._live: Live | None = None
+        self._header = ""
+        self._next_paint_at = -math.inf
+
+    def show(self, event: Event) -> None:
+        """Paints, if it is time to."""
+        match event:
+            case Started():
+                self._open(event)
+            case Progress() if self._live is not None and self._clock() >= self._next_paint_at:
+                max_beams = max(1, min(MAX_BEAMS_SHOWN, self._console.size.height - 4))
+                self._live.update(picture(self._header, event, max_beams), refresh=True)
+                self._next_paint_at = self._clock() + SECONDS_PER_PAINT
+            case Solved():
+                self.close()
+            case _:
+                pass
+
+    def _open(self, event: Started) -> None:
+        from rich.live import Live
+        from rich.text import Text
+
+        self.close()
+        self._header = started_line(event)
+        self._next_paint_at = -math.inf
+        self._live = Live(
+            Text(self._header, style="dim", no_wrap=True, overflow="ellipsis"),
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            vertical_overflow="crop",
+        )
+        self._live.start(refresh=True)
+
+    def close(self) -> None:
+        """Wipes the view."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def open_view(*, is_shown: bool) -> View:
+    """The view for this stderr; imports rich only where there is a terminal to paint."""
+    if not is_shown:
+        return NoView()
+    return LiveView() if can_repaint(os.environ) else PlainView()
+
+
+def picture(header: str, event: Progress, max_beams: int) -> "Group":
+    """What the live view paints."""
+    from rich.console import Group
+    from rich.text import Text
+
+    rows: list[RenderableType] = [
+        Text(header, style="dim", no_wrap=True, overflow="ellipsis"),
+        Text(progress_line(event), no_wrap=True, overflow="ellipsis"),
+        Text(best_line(event), style="bold", no_wrap=True, overflow="ellipsis"),
+    ]
+    if event.beams:
+        rows.append(_beam_table(event, max_beams))
+    return Group(*rows)
+
+
+def _beam_table(event: Progress, max_beams: int) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    for beam, score in event.beams[:max_beams]:
+        preview = Text(last_line(beam), no_wrap=True, overflow="ellipsis")
+        table.add_row(Text(score_text(score), style="cyan"), preview)
+    return table
+
+
+# ------------------------------------------------------------------------------------------------- words
+
+
+def started_line(event: Started) -> str:
+    """How the search begins, and why so."""
+    solver, verifier = event.models.solver, event.models.verifier
+    models = f"{solver} with {verifier}" if verifier else solver
+    reason = f": {event.reason}" if event.reason else ""
+    return one_line(f"{models}, {seconds(event.budget_s)}, {strategy_words(event.strategy)}{reason}")
+
+
+def progress_line(event: Progress) -> str:
+    """How it is going."""
+    parts = [
+        f"{max(0.0, event.seconds_left):.1f} s left",
+        counted(len(event.beams), "beam"),
+        counted(event.num_candidates, "candidate"),
+        f"{event.decoded_tokens:,} tokens",
+        f"{event.tokens_per_s:,.0f} tokens/s",
+    ]
+    return ", ".join(parts)
+
+
+def best_line(event: Progress) -> str:
+    """The best answer so far."""
+    if event.best is None or event.best.answer is None:
+        return "no answer yet"
+    score = "" if event.best.score is None else f" (score {score_text(event.best.score)})"
+    return f"best so far {one_line(event.best.answer)}{score}"
+
+
+def last_line(beam: Beam) -> str:
+    """The last line of a beam that is not blank."""
+    lines = beam.steps[-1].text.strip().splitlines() if beam.steps else []
+    return one_line(lines[-1][:_MAX_PREVIEW_CHARS]) if lines else ""
+
+
+def score_text(score: float | None) -> str:
+    """A score with two decimals; a dash for none."""
+    return "-" if score is None else f"{score:.2f}"
+
+
+def summary_line(solution: Solution) -> str:
+    """What was done for an answer."""
+    confidence = "none" if solution.confidence is None else f"{solution.confidence:.2f}"
+    return (
+        f"{strategy_words(solution.strategy)}, {solution.wall_s:.2f} s of {seconds(solution.budget_s)}, "
+        f"confidence {confidence}, {counted(len(solution.candidates), 'candidate')}"
+    )
+
+
+def detail_lines(solution: Solution) -> list[str]:
+    """What `-v` adds: the models, the load and every counter."""
+    verifier = solution.models.verifier or "none"
+    return [
+        one_line(f"solver {solution.models.solver}, verifier {verifier}, loaded in {solution.load_s:.2f} s"),
+        *_usage_lines(solution.usage),
+    ]
+
+
+def _usage_lines(usage: Usage) -> list[str]:
+    peak = "unknown" if usage.peak_bytes is None else f"{usage.peak_bytes / 1e6:,.0f} MB"
+    return [
+        f"prompt {usage.prompt_tokens:,} tokens, {usage.prefilled_tokens:,} prefilled, "
+        f"{usage.reused_tokens:,} context tokens reused",
+        f"solver {usage.decoded_tokens:,} tokens decoded, {usage.solver_flops:.3g} FLOPs",
+        f"verifier {usage.verified_tokens:,} + {usage.verifier_prompt_tokens:,} prompt tokens read, "
+        f"{usage.verifier_flops:.3g} FLOPs",
+        f"memory {usage.kv_cells:,} KV cells, peak {peak}",
+    ]
+
+
+def step_lines(solution: Solution) -> list[str]:
+    """Each step of the chosen solution behind its score."""
+    scored = zip_longest(solution.steps, solution.scores[: len(solution.steps)])
+    return [_step_line(text or "", score) for text, score in scored]
+
+
+def _step_line(text: str, score: float | None) -> str:
+    label = f"{score_text(score):>4}  "
+    return label + visible(text.strip()).replace("\n", "\n" + " " * len(label))
+
+
+def strategy_words(strategy: StrategyUsed) -> str:
+    """The strategy and its width."""
+    branching = f" m={strategy.m}" if strategy.m > 1 else ""
+    return f"{strategy.name} n={strategy.n}{branching} {strategy.aggregator}"
+
+
+def seconds(duration_s: float) -> str:
+    """A duration as `--budget` reads it."""
+    return f"{duration_s * 1000:g} ms" if duration_s < 1 else f"{duration_s:g} s"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

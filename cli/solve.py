@@ -1,0 +1,334 @@
+"""`edgesearch solve`: read problems, have the library solve them, show how it goes and what came out.
+
+Tests and other programs can put another pipeline under the command: `main(obj={"load": load})`, where `load` is
+called like `edgesearch.pipeline.load`. Not covered: the searching itself (edgesearch.pipeline).
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from edgesearch.budget import parse_duration
+from edgesearch.errors import EdgesearchError, NoAnswer, UsageError
+from edgesearch.events import Solved
+from edgesearch.search.base import AGGREGATORS
+from edgesearch.types import Problem, Solution
+
+from . import json_output, render
+from .failures import explain
+from .interrupts import Interrupts
+from .problems import Line, opened, read_lines, read_problem
+from .terminal import note, one_line, say, warn
+
+if TYPE_CHECKING:
+    from edgesearch.pipeline import Pipeline
+
+_EXAMPLES = """\b
+Examples:
+  edgesearch solve "Ana has 3 boxes of 12 pens. She loses 5 pens. How many pens are left?"
+  edgesearch solve --budget 30s --show-steps @problem.txt
+  edgesearch solve --model hf:Qwen/Qwen2.5-1.5B-Instruct-GGUF:Q4_K_M --budget 1m - < problem.txt
+  edgesearch solve --jsonl problems.jsonl --budget 5s > solutions.jsonl
+
+\b
+Put -- before a problem that starts with a minus sign; pipe in one that starts with @.
+Exits with 0 if answered, 3 if not; with --jsonl with 1 if any line could not be solved.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What the flags say about how to search; None leaves it to the planner or the model."""
+
+    strategy: str
+    n: int | None
+    m: int
+    aggregator: str | None
+    max_tokens: int | None
+    temperature: float | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the flags say about what is shown."""
+
+    is_json: bool
+    show_steps: bool
+    is_verbose: bool
+    is_quiet: bool
+    has_progress: bool
+
+    def __post_init__(self) -> None:
+        if self.is_quiet and self.is_verbose:
+            raise UsageError("-q and -v contradict each other; give one of them")
+
+
+def _duration(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    return parse_duration(value)
+
+
+def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):  # click's range lets NaN pass
+        raise click.BadParameter(f"{value} is not a number.", ctx, param)
+    return value
+
+
+def _known_strategy(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    from edgesearch import search
+
+    if value != "auto":
+        search.strategy(value)  # raises for an unknown one, before anything is loaded
+    return value
+
+
+@click.command(epilog=_EXAMPLES, short_help="Solve a problem within a budget.")
+@click.argument("problem", required=False)
+@click.option(
+    "--budget",
+    "budget_s",
+    default="10s",
+    show_default=True,
+    callback=_duration,
+    metavar="DURATION",
+    help="Seconds to spend on a problem, loading apart; also 500ms or 2m.",
+)
+@click.option(
+    "--model",
+    default="nano",
+    show_default=True,
+    metavar="MODEL",
+    help="The solver: a name, PATH.gguf, or hf:REPO[:QUANT|FILE].",
+)
+@click.option(
+    "--verifier",
+    default="auto",
+    show_default=True,
+    metavar="VERIFIER",
+    help="What scores steps: auto, none, consensus, a name or a path.",
+)
+@click.option(
+    "--strategy",
+    default="auto",
+    show_default=True,
+    callback=_known_strategy,
+    metavar="NAME",
+    help="How to search; `edgesearch info` lists them.",
+)
+@click.option(
+    "--n",
+    type=click.IntRange(1, 4096),
+    show_default="what the budget allows",
+    metavar="N",
+    help="Beams alive together, or samples.",
+)
+@click.option(
+    "--m",
+    type=click.IntRange(1, 4096),
+    default=4,
+    show_default=True,
+    metavar="M",
+    help="Children per kept beam: n/m beams are kept at each step.",
+)
+@click.option(
+    "--aggregator",
+    type=click.Choice(AGGREGATORS),
+    show_default="the verifier's",
+    metavar="NAME",
+    help=f"Step scores to one score: {', '.join(AGGREGATORS)}.",
+)
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    show_default="the model's",
+    metavar="TOKENS",
+    help="Longest solution.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, 100),
+    callback=_finite,
+    show_default="the model's",
+    metavar="T",
+    help="Of the drafts; 0 is greedy.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    metavar="INTEGER",
+    help="Fixes every random draw.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    show_default="see `edgesearch info`",
+    metavar="THREADS",
+    help="CPU threads that decode.",
+)
+@click.option("--json", "is_json", is_flag=True, show_default="the answer alone", help="Print one JSON object.")
+@click.option(
+    "--jsonl",
+    show_default="none",
+    metavar="FILE",
+    help='Solve one {"id", "problem"[, "budget"]} a line, print an object each; - for stdin.',
+)
+@click.option(
+    "--show-steps", is_flag=True, show_default="the answer alone", help="Print the steps and their scores, too."
+)
+@click.option("-v", "--verbose", "is_verbose", is_flag=True, show_default="no", help="Tell the models and counters.")
+@click.option("-q", "--quiet", "is_quiet", is_flag=True, show_default="no", help="Tell warnings and errors only.")
+@click.option("--no-progress", is_flag=True, show_default="show", help="Show no progress while it runs.")
+@click.pass_context
+def solve(
+    ctx: click.Context, problem: str | None, jsonl: str | None, budget_s: float,
+    model: str, verifier: str, threads: int | None,
+    strategy: str, n: int | None, m: int, aggregator: str | None,
+    max_tokens: int | None, temperature: float | None, seed: int,
+    is_json: bool, show_steps: bool, is_verbose: bool, is_quiet: bool, no_progress: bool,
+) -> None:  # fmt: skip
+    """Solve PROBLEM (text, - for standard input, or @FILE) within a budget and print the answer.
+
+    Ctrl-C prints the best answer so far; a second one leaves at once.
+    """
+    if jsonl is not None and problem is not None:
+        raise UsageError("give either a PROBLEM or --jsonl, not both")
+    search = Search(strategy, n, m, aggregator, max_tokens, temperature, seed)
+    output = Output(is_json or jsonl is not None, show_steps, is_verbose, is_quiet, not (no_progress or is_quiet))
+    with Interrupts() as interrupts, opened(jsonl) as stream:
+        single = read_problem(problem) if stream is None else None
+        if output.has_progress:
+            note(f"Loading {one_line(model)} ...")  # before the slow imports
+        view = render.open_view(is_shown=output.has_progress)
+        with closing(view), _loader(ctx)(model, verifier, max_n=n, num_threads=threads) as pipeline:
+            run = Run(pipeline, search, output, view, interrupts)
+            if single is not None:
+                exit_code = run.one(single, budget_s)
+            else:
+                assert stream is not None
+                exit_code = run.lines(read_lines(stream), budget_s)
+    ctx.exit(exit_code)
+
+
+def _loader(ctx: click.Context) -> Callable[..., "Pipeline"]:
+    if ctx.obj is not None:
+        given: Callable[..., Pipeline] = ctx.obj["load"]
+        return given
+    from edgesearch.pipeline import load
+
+    return load
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The problems of one command, one after another on one loaded pipeline."""
+
+    pipeline: "Pipeline"
+    search: Search
+    output: Output
+    view: render.View
+    interrupts: Interrupts
+
+    def one(self, problem: Problem, budget_s: float) -> int:
+        """Solves and prints one problem; returns the exit code."""
+        with self.interrupts.cancelling(self.pipeline.cancel):
+            solution = self._solved(problem, budget_s)
+            self._tell(solution)
+            self._print(solution)
+        is_answered = solution.answer is not None
+        if not is_answered:
+            note(f"Error: {self._why_unanswered(solution)}", color="red")
+        return self.interrupts.exit_code or (0 if is_answered else NoAnswer.exit_code)
+
+    def lines(self, lines: Iterator[Line], budget_s: float) -> int:
+        """Solves and prints one problem a line, bad lines as errors; returns the exit code."""
+        num_bad = 0
+        for line in lines:
+            num_bad += not self._line(line, budget_s)
+            if self.interrupts.exit_code is not None:
+                break
+        if num_bad:
+            note(
+                f'Error: {render.counted(num_bad, "line")} could not be solved; see "error" in the output',
+                color="red",
+            )
+        return self.interrupts.exit_code or (1 if num_bad else 0)
+
+    def _line(self, line: Line, budget_s: float) -> bool:
+        """Solves and prints one line; returns whether that went well."""
+        try:
+            if line.problem is None:
+                raise line.error or UsageError("no problem")
+            with self.interrupts.cancelling(self.pipeline.cancel):
+                solution = self._solved(line.problem, line.budget_s or budget_s)
+                self._tell(solution, f"{one_line(str(line.id))}: ")
+                json_output.echo({"id": line.id, **json_output.solution_object(solution, self.search.seed)})
+        except (EdgesearchError, MemoryError) as error:
+            json_output.echo({"id": line.id, "line": line.number, **json_output.error_object(*explain(error))})
+            return False
+        return True
+
+    def _solved(self, problem: Problem, budget_s: float) -> Solution:
+        solution: Solution | None = None
+        search = self.search
+        events = self.pipeline.events(
+            problem,
+            budget_s=budget_s,
+            strategy=search.strategy,
+            n=search.n,
+            m=search.m,
+            aggregator=search.aggregator,
+            max_tokens=search.max_tokens,
+            temperature=search.temperature,
+            seed=search.seed,
+        )
+        try:
+            for event in events:
+                if self.interrupts.exit_code is not None:  # it may have come before there was a search to end
+                    self.pipeline.cancel()
+                self.view.show(event)
+                if isinstance(event, Solved):
+                    solution = event.solution
+        finally:
+            self.view.close()
+        assert solution is not None, "the last event is Solved"
+        return solution
+
+    def _tell(self, solution: Solution, prefix: str = "") -> None:
+        """The notes on stderr."""
+        if not self.output.is_json:  # there they are in the object
+            for warning in solution.warnings:
+                warn(warning)
+        if self.output.is_quiet:
+            return
+        for line in render.detail_lines(solution) if self.output.is_verbose else []:
+            note(line, is_dim=True)
+        note(prefix + render.summary_line(solution), is_dim=True)
+
+    def _print(self, solution: Solution) -> None:
+        """The result on stdout: the answer is its last line."""
+        if self.output.is_json:
+            json_output.echo(json_output.solution_object(solution, self.search.seed))
+            return
+        for line in render.step_lines(solution) if self.output.show_steps else []:
+            if solution.answer is None:
+                note(line)  # no step may be taken for the answer
+            else:
+                say(line)
+        if solution.answer is not None:
+            say(one_line(solution.answer), is_bold=True)
+
+    def _why_unanswered(self, solution: Solution) -> str:
+        if self.interrupts.exit_code is not None:
+            return "interrupted before there was an answer"
+        if solution.finish == "length":
+            return "no answer: the solutions reached the token limit; try a larger --max-tokens"
+        if solution.finish == "deadline" or not solution.candidates:
+            larger = render.seconds(2 * solution.budget_s).replace(" ", "")
+            return f"no answer within {render.seconds(solution.budget_s)}; try more, as in --budget {larger}"
+        return "no answer: no solution states one; read them with --show-steps, or try another --model"
