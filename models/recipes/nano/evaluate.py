@@ -62,7 +62,8 @@ def within_problem_auc(problems: Sequence[ProblemRollouts], scores: Sequence[Seq
     """The mean over problems that have right and wrong samples, and the number of these."""
     areas = []
     for problem, problem_scores in zip(problems, scores, strict=True):
-        right, wrong = [], []
+        right: list[tuple[float, int]] = []  # scores with counts
+        wrong: list[tuple[float, int]] = []
         for rollout, score in zip(problem.samples, problem_scores, strict=True):
             (right if rollout.answer == problem.target else wrong).append((score, rollout.count))
         if right and wrong:
