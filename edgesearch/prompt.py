@@ -4,26 +4,39 @@ A chat template is a Jinja program that came with a model file, so it runs in Ji
 of ours in reach (CVE-2024-34359 was a template run outside one). The problem is text from anywhere, so a control
 token written in it must stay text: the template is rendered with a placeholder, control tokens are looked for in the
 template's own text only, and what lies between two of them, the problem included, is tokenised as plain text in one
-piece (in one piece, because tokenisers merge across the seam: "?\n\n" is one pre-token in several vocabularies).
+piece (in one piece, because tokenisers merge across the seam: "?\n\n" is one pre-token in several vocabularies). Some
+vocabularies hold turn tokens of a kind that llama.cpp reads in plain text too (user-defined: Command R, Gemma 4);
+where that happens the text is cut inside the token's name.
+
+Not covered: a template made to loop for hours or to fill the memory. It can do no more harm than that.
 """
 
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from edgesearch.errors import IntegrityError, UsageError
 from edgesearch.types import Problem, Prompt
 
+if TYPE_CHECKING:
+    from jinja2.sandbox import SandboxedEnvironment
+
 _FALLBACK_TEMPLATE = "{% for m in messages %}{{ m['content'] }}\n\n{% endfor %}"
+_MAX_REASON = 200
 
 
 def make_prompt(problem: Problem, *, system: str = "", step_delimiter: str = "\n\n") -> Prompt:
     """The prompt of a problem.
 
     Raises:
-        UsageError: the problem is blank.
+        UsageError: the problem is blank, or not Unicode text.
     """
+    try:
+        problem.text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"character {error.start} of the problem is half a surrogate pair; give it as UTF-8") from None
     if not problem.text.strip():
         raise UsageError("the problem is empty; give a text, - for standard input or @file")
     return Prompt(user=problem.text.strip(), system=system, step_delimiter=step_delimiter)
@@ -44,22 +57,18 @@ class ChatTemplate:
         Raises:
             IntegrityError: it is not a valid template.
         """
-        from jinja2 import TemplateError
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-        )
-        environment.globals.update(raise_exception=_raise_template_error, strftime_now=_no_clock)
-        environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
         try:
-            self._template = environment.from_string(source or _FALLBACK_TEMPLATE)
-        except TemplateError as error:
-            raise IntegrityError(f"the model's chat template is broken ({error}); use another GGUF of it") from error
+            self._template = _sandbox().from_string(source or _FALLBACK_TEMPLATE)
+        except Exception as error:  # whatever a template of unknown origin does to the compiler
+            raise IntegrityError(
+                f"the model's chat template is broken ({_reason(error)}); use another GGUF of this model"
+            ) from error
         self.is_fallback = not source
         self._special = dict(special_tokens)
-        names = sorted((name for name in special_tokens if name), key=len, reverse=True)
-        self._pattern = re.compile("|".join(re.escape(name) for name in names)) if names else None
+        self._pattern = _any_of(special_tokens)
+        markup = {name: token for name, token in special_tokens.items() if len(name.strip()) > 1}
+        self._markup_ids = frozenset(markup.values())
+        self._markup_starts = _any_of(markup, is_lookahead=True)
         self._context = {"bos_token": bos, "eos_token": eos, "add_generation_prompt": True, "tools": None}
 
     def encode(self, prompt: Prompt, tokenize: Callable[[str], Sequence[int]]) -> list[int]:
@@ -74,8 +83,16 @@ class ChatTemplate:
         """
         ids: list[int] = []
         for piece in self._pieces(prompt):
-            ids.extend([piece] if isinstance(piece, int) else tokenize(piece))
+            ids.extend([piece] if isinstance(piece, int) else self._encode_text(piece, tokenize))
         return ids
+
+    def _encode_text(self, text: str, tokenize: Callable[[str], Sequence[int]]) -> Sequence[int]:
+        """Ids of plain text; where the tokeniser found a control token in it after all, cut so that it finds none."""
+        ids = tokenize(text)
+        if self._markup_starts is None or self._markup_ids.isdisjoint(ids):
+            return ids
+        cuts = [0, *(match.start() + 1 for match in self._markup_starts.finditer(text)), len(text)]
+        return [token for start, end in pairwise(cuts) for token in tokenize(text[start:end])]
 
     def _pieces(self, prompt: Prompt) -> list[str | int]:
         """Control-token ids and the plain text between them, in order."""
@@ -102,20 +119,57 @@ class ChatTemplate:
         _append_text(pieces, text[position:])
 
     def _render(self, system: str, user: str) -> str:
-        from jinja2 import TemplateError
-
         turns = [{"role": "system", "content": system}] if system else []
         try:
             return self._template.render(messages=[*turns, {"role": "user", "content": user}], **self._context)
-        except (TemplateError, TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        except Exception as error:  # a template is a program of unknown origin: it may raise anything
             first_error = error
         try:  # templates without a system role refuse one: put its text before the problem
             merged = f"{system}\n\n{user}" if system else user
             return self._template.render(messages=[{"role": "user", "content": merged}], **self._context)
-        except (TemplateError, TypeError, ValueError, KeyError, AttributeError, OverflowError):
+        except Exception:
             raise IntegrityError(
-                f"the model's chat template fails ({first_error}); use another GGUF of this model"
+                f"the model's chat template fails ({_reason(first_error)}); use another GGUF of this model"
             ) from first_error
+
+
+def _sandbox() -> "SandboxedEnvironment":
+    """Jinja as transformers sets it up for chat templates, without what draws random text."""
+    from jinja2 import nodes
+    from jinja2.ext import Extension
+    from jinja2.parser import Parser
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class GenerationTag(Extension):
+        """`{% generation %}`: marks the assistant's text for training; here its body as it stands."""
+
+        tags = {"generation"}  # noqa: RUF012 - as Jinja declares it
+
+        def parse(self, parser: Parser) -> list[nodes.Node]:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", GenerationTag]
+    )
+    del environment.globals["lipsum"]
+    environment.globals.update(raise_exception=_raise_template_error, strftime_now=_no_clock)
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
+    return environment
+
+
+def _any_of(names: Iterable[str], *, is_lookahead: bool = False) -> re.Pattern[str] | None:
+    """Matches any of the names, the longest first; None when there are none."""
+    alternatives = "|".join(re.escape(name) for name in sorted(filter(None, names), key=len, reverse=True))
+    if not alternatives:
+        return None
+    return re.compile(f"(?={alternatives})" if is_lookahead else alternatives)
+
+
+def _reason(error: Exception) -> str:
+    """One short line for an error that a template caused."""
+    text = " ".join((str(error) or type(error).__name__).split())
+    return text if len(text) <= _MAX_REASON else text[:_MAX_REASON] + "..."
 
 
 def _append_text(pieces: list[str | int], text: str) -> None:
