@@ -25,6 +25,7 @@ _BLOCK = 256  # vocabulary entries whose sum or maximum is looked at first
 _DIRECT = 4096  # vocabularies up to this size are summed whole
 _ROWS_ELEMENTS = 1 << 18  # rows are handled together up to this many logits (1 MiB), which stays in a core's cache
 _NUCLEUS_GUESS = 512  # candidates tried for top-p before all are sorted
+_GREEDY_BELOW = 1e-5  # temperatures that float32 could not divide by; as in vLLM
 _MASK64 = (1 << 64) - 1
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -81,7 +82,7 @@ def _draw_rows(
     top = logits.max(axis=1, keepdims=True)  # (rows, 1)
     mass = np.exp(logits - top)  # (rows, vocabulary), the likeliest token has 1
     total = mass.sum(axis=1, dtype=np.float32)  # (rows,) pairwise summation: exact to about 1e-6
-    if sampling.temperature == 0:
+    if sampling.temperature < _GREEDY_BELOW:
         tokens = logits.argmax(axis=1)
     elif sampling.top_k or sampling.top_p < 1:
         tokens = _draw_filtered(logits, top, sampling, points)
@@ -128,7 +129,8 @@ def _invert_directly(mass: FloatArray, points: NDArray[np.float64]) -> NDArray[n
     running = np.cumsum(mass, axis=1, dtype=np.float64)
     total = running[:, -1]
     targets = np.minimum(points * total, np.nextafter(total, 0))  # rounding must not step past the last mass
-    return np.sum(running <= targets[:, None], axis=1, dtype=np.int64)
+    tokens: NDArray[np.int64] = np.sum(running <= targets[:, None], axis=1, dtype=np.int64)
+    return tokens
 
 
 def _draw_filtered(
@@ -140,9 +142,11 @@ def _draw_filtered(
     total = np.exp((logits - top) / np.float32(sampling.temperature)).sum(axis=1, dtype=np.float64)
     ids, values = _largest(logits, min(_NUCLEUS_GUESS, size))
     mass = np.exp((values - top) / np.float32(sampling.temperature)).sum(axis=1, dtype=np.float64)
-    if (mass < sampling.top_p * total).any():  # a flat distribution: the nucleus is larger than the guess
-        ids, values = _largest(logits, size)
-    return _draw_sorted(ids, values, top, sampling, total, points)
+    tokens = _draw_sorted(ids, values, top, sampling, total, points)
+    flat = np.flatnonzero(mass < sampling.top_p * total)  # rows whose nucleus is larger than the guess
+    if len(flat):
+        tokens[flat] = _draw_sorted(*_largest(logits[flat], size), top[flat], sampling, total[flat], points[flat])
+    return tokens
 
 
 def _draw_sorted(
