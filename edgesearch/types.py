@@ -42,6 +42,10 @@ class Prompt:
     id: int = field(default_factory=next_id)
     """The root node of this problem's search tree."""
 
+    def __post_init__(self) -> None:
+        if not self.step_delimiter:
+            raise ValueError("step_delimiter must not be empty; every token would be a step")
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -130,12 +134,12 @@ class Beam:
     def grown(self, steps: tuple[Step, ...]) -> "Beam":
         """This beam with more steps.
 
-        A blank ending (end of turn right after a delimiter) is folded into the step before it: an empty step would
-        have a score of its own, and with the aggregator `last` that score would steer the search.
+        A blank ending (end of turn right after a delimiter, or after several) is folded into the step before it: an
+        empty step would have a score of its own, and with the aggregator `last` that score would steer the search.
         """
         grown = list(self.steps)
         for step in steps:
-            is_blank_end = step.finish != "step" and not step.text.strip()
+            is_blank_end = step.finish != "step" and not step.text.replace(self.prompt.step_delimiter, "").strip()
             if is_blank_end and grown:
                 last = grown[-1]
                 ids, logprob = last.token_ids + step.token_ids, last.logprob + step.logprob

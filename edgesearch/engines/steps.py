@@ -2,8 +2,10 @@
 
 Works on bytes, since tokens split characters and merge the delimiter with its neighbours (".\n\n" is one token in
 several vocabularies). A step ends with the token that completes the delimiter. A blank step is no step: a delimiter
-with nothing before it is kept as leading white space of the step that follows.
+with nothing but white space and delimiters before it is kept at the head of the step that follows.
 """
+
+import re
 
 from edgesearch.types import Finish, Step
 
@@ -11,10 +13,11 @@ from edgesearch.types import Finish, Step
 class StepBuilder:
     """Collects the tokens of one draft."""
 
-    __slots__ = ("_bytes", "_delimiter", "_is_blank", "_logprob", "_tail", "_tokens", "steps")
+    __slots__ = ("_blank_head", "_bytes", "_delimiter", "_logprob", "_tail", "_tokens", "steps")
 
     def __init__(self, delimiter: str) -> None:
         self._delimiter = delimiter.encode()
+        self._blank_head = re.compile(rf"(?:\s|{re.escape(delimiter)})*")
         self.steps: list[Step] = []
         self._start()
 
@@ -23,23 +26,25 @@ class StepBuilder:
         self._bytes: list[bytes] = []
         self._tail = b""
         self._logprob = 0.0
-        self._is_blank = True
 
     def add(self, token: int, piece: bytes, logprob: float) -> bool:
         """Takes one token; True when it ends a step (which is then in `steps`)."""
         self._tokens.append(token)
         self._bytes.append(piece)
         self._logprob += logprob
-        if self._is_blank:
-            if not piece.strip():
-                return False
-            self._is_blank = False
-        window = self._tail + piece.lstrip() if not self._tail else self._tail + piece
-        if self._delimiter in window:
+        window = self._tail + piece
+        if self._delimiter in window and self._has_ended():
             self._end("step")
             return True
         self._tail = window[-len(self._delimiter) :]
         return False
+
+    def _has_ended(self) -> bool:
+        """Whether there is a delimiter with something before it."""
+        text = b"".join(self._bytes).decode(errors="replace")
+        head = self._blank_head.match(text)
+        assert head is not None  # it matches the empty text too
+        return self._delimiter.decode() in text[head.end() :]
 
     def stop(self, token: int, logprob: float) -> None:
         """Takes the end-of-turn token, which has no text."""
