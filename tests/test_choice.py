@@ -1,0 +1,135 @@
+"""One answer and an honest confidence from candidates."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgesearch.choice import choose
+from edgesearch.search.base import Selection
+from edgesearch.types import Beam, Candidate, Finish, Prompt, Step
+
+PROMPT = Prompt("2 + 2?")
+SELECTIONS: tuple[Selection, ...] = ("best", "majority", "weighted")
+
+
+def candidate(
+    answer: str | None, score: float | None = None, finish: Finish = "stop", logprob: float = -1.0, tokens: int = 2
+) -> Candidate:
+    return Candidate(Beam(PROMPT, (Step("x", (1,) * tokens, logprob, finish),)), answer, score)
+
+
+def chosen(candidates: list[Candidate], selection: Selection) -> tuple[int | None, float | None]:
+    """Its place among the candidates, and the confidence."""
+    choice = choose(candidates, selection)
+    places = [index for index, each in enumerate(candidates) if each is choice.candidate]
+    return (places[0] if places else None), choice.confidence
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_no_candidates_mean_no_choice_and_no_confidence(selection: Selection) -> None:
+    assert chosen([], selection) == (None, None)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_a_lone_answer_is_chosen_without_a_confidence(selection: Selection) -> None:
+    assert chosen([candidate("4", 0.9)], selection) == (0, None)
+    assert chosen([candidate(None, 0.95), candidate("4", 0.1), candidate(None)], selection) == (1, None)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_without_any_answer_the_best_text_is_chosen_finished_ones_first(selection: Selection) -> None:
+    cut, finished, better = candidate(None, 0.9, "length"), candidate(None, 0.1), candidate(None, 0.2)
+    assert chosen([cut, finished, better], selection) == (2, None)
+
+
+def test_best_takes_the_highest_score_and_the_share_of_score_its_answer_holds() -> None:
+    place, confidence = chosen([candidate("4", 0.5), candidate("5", 0.9), candidate("4", 0.6)], "best")
+    assert place == 1
+    assert confidence == pytest.approx(0.9 / 2.0)
+
+
+def test_weighted_adds_scores_of_equal_answers_and_takes_the_best_of_them() -> None:
+    place, confidence = chosen([candidate("4", 0.5), candidate("5", 0.9), candidate("4.0", 0.6)], "weighted")
+    assert place == 2
+    assert confidence == pytest.approx(1.1 / 2.0)
+
+
+def test_majority_counts_votes_and_is_blind_to_scores() -> None:
+    place, confidence = chosen([candidate("5", 0.99), candidate("4", 0.1), candidate(r"4", 0.2)], "majority")
+    assert place == 1
+    assert confidence == pytest.approx(2 / 3)
+
+
+def test_votes_are_over_canonical_answers_not_strings() -> None:
+    place, confidence = chosen(
+        [candidate("3"), candidate("1/2"), candidate("0.5"), candidate(r"\frac{1}{2}")], "majority"
+    )
+    assert place == 1
+    assert confidence == pytest.approx(3 / 4)
+
+
+def test_candidates_without_an_answer_do_not_vote() -> None:
+    assert chosen([candidate(None), candidate(None), candidate("4"), candidate("4")], "majority") == (2, 1.0)
+
+
+def test_a_finished_candidate_comes_before_a_cut_off_one_with_a_higher_score() -> None:
+    assert chosen([candidate("4", 0.9, "length"), candidate("5", 0.1)], "best")[0] == 1
+
+
+def test_equal_scores_are_told_apart_by_the_solvers_own_mean_logprob() -> None:
+    unlikely, likely = candidate("4", 0.5, logprob=-2, tokens=2), candidate("5", 0.5, logprob=-3, tokens=9)
+    assert chosen([unlikely, likely], "best")[0] == 1
+
+
+def test_an_unscored_candidate_ranks_below_a_scored_one() -> None:
+    assert chosen([candidate("4"), candidate("5", 0.0), candidate("5", 0.1)], "best")[0] == 2
+
+
+@pytest.mark.parametrize("selection", ["best", "weighted"])
+def test_without_scores_the_votes_decide_and_the_choice_says_so(selection: Selection) -> None:
+    candidates = [candidate("5"), candidate("4"), candidate("4")]
+    assert chosen(candidates, selection) == (1, pytest.approx(2 / 3))
+    assert choose(candidates, selection).is_unscored
+
+
+def test_a_choice_is_not_unscored_where_no_scores_were_wanted_or_needed() -> None:
+    assert not choose([candidate("4"), candidate("4")], "majority").is_unscored
+    assert not choose([candidate("4")], "best").is_unscored
+    assert not choose([candidate("4", 0.0), candidate("5")], "best").is_unscored
+    assert not choose([], "best").is_unscored
+
+
+def test_where_all_scores_are_zero_the_votes_are_counted() -> None:
+    place, confidence = chosen([candidate("5", 0.0), candidate("4", 0.0), candidate("4", 0.0)], "weighted")
+    assert (place, confidence) == (1, pytest.approx(2 / 3))
+
+
+CANDIDATES = st.lists(
+    st.builds(
+        candidate,
+        st.sampled_from([None, "4", "4.0", "5", "x + 1", ""]),
+        st.none() | st.floats(0, 1),
+        st.sampled_from(["stop", "length", "deadline"]),
+        st.floats(-50, 0),
+        st.integers(0, 5),
+    ),
+    max_size=8,
+)
+
+
+@settings(deadline=None)
+@given(CANDIDATES, st.sampled_from(SELECTIONS))
+def test_any_choice_is_one_of_the_candidates_with_an_answer_if_any_has_one(
+    candidates: list[Candidate], selection: Selection
+) -> None:
+    choice = choose(candidates, selection)
+    assert (choice.candidate is None) == (not candidates)
+    assert choice.candidate is None or any(choice.candidate is each for each in candidates)
+    num_answered = sum(each.answer is not None for each in candidates)
+    if num_answered:
+        assert choice.candidate is not None
+        assert choice.candidate.answer is not None
+    assert (choice.confidence is None) == (num_answered < 2)
+    assert choice.confidence is None or 0 <= choice.confidence <= 1
