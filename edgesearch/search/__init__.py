@@ -64,6 +64,6 @@ def strategy(name: str) -> Strategy:
     """
     if name not in STRATEGIES:
         close = get_close_matches(name, STRATEGIES, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        hint = f"; did you mean {close[0]}?" if close else "."
         raise UsageError(f"unknown strategy {name!r}{hint} Known: auto, {', '.join(STRATEGIES)}")
     return STRATEGIES[name]()

@@ -1,0 +1,45 @@
+"""Strategies by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgesearch import search
+from edgesearch.errors import UsageError
+from edgesearch.search.base import Expand, SearchConfig
+from edgesearch.types import Beam, Prompt
+
+
+@pytest.mark.parametrize("name", search.names())
+def test_every_strategy_has_its_name_a_summary_and_a_first_request(name: str) -> None:
+    strategy = search.strategy(name)
+    assert strategy.name == name
+    assert search.summaries()[name] == strategy.summary
+    assert strategy.summary
+    assert "\n" not in strategy.summary
+    root = Beam(Prompt("2 + 2?"))
+    request = next(strategy.run(root, SearchConfig(n=4, m=2)))
+    assert isinstance(request, Expand)
+    assert set(map(id, request.beams)) == {id(root)}
+    assert request.is_to_end != strategy.is_stepwise
+
+
+def test_the_strategies_choose_their_answer_as_they_say() -> None:
+    found = {name: (search.strategy(name).selection, search.strategy(name).needs_scores) for name in search.names()}
+    assert found["greedy"] == ("best", False)
+    assert found["majority"] == ("majority", False)
+    assert found["best_of_n"] == ("best", True)
+    assert found["weighted"] == ("weighted", True)
+    assert found["beam"] == ("best", True)
+
+
+def test_a_misspelled_strategy_is_refused_with_the_one_that_was_meant() -> None:
+    with pytest.raises(
+        UsageError, match=r"^unknown strategy 'baem'; did you mean beam\? Known: auto, greedy, majority"
+    ):
+        search.strategy("baem")
+
+
+def test_an_unknown_strategy_is_refused_with_those_there_are() -> None:
+    with pytest.raises(UsageError, match=r"^unknown strategy 'xyz'\. Known: auto, .*beam"):
+        search.strategy("xyz")
