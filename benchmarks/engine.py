@@ -10,7 +10,7 @@ One run compares, on one prompt of 128 tokens and a 1B-shape model with random w
   same batches at the same positions, drawing nothing: the limit. Its steps alternate with the engine's, so that
   whatever else the machine does strikes both;
 * high level: `llama_cpp.Llama` called n times, what a user would write, once with its prefix cache (on by itself when
-  calls share a prompt) and once without.
+  calls share a prompt) and once without; in a process of its own, with the OpenMP settings of the caller.
 
 A step is one pass: n tokens decoded and n tokens drawn. `ratio` is the bare median step over the engine's;
 `paired_ratio` the median over pairs of neighbouring steps, which a busy machine disturbs less. Shares of a step are
@@ -29,13 +29,17 @@ Exit codes: 0 done, 1 a count is wrong. Whether the speeds reach their targets i
 """
 
 import argparse
+import concurrent.futures
 import contextlib
 import gc
 import itertools
+import multiprocessing
+import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -304,45 +308,67 @@ class BareLoop:
 
 
 class HighLevel:
-    """`llama_cpp.Llama`, one call per draft."""
+    """`llama_cpp.Llama`, one call per draft.
 
-    def __init__(self, path: Path, num_threads: int, num_tokens: int) -> None:
-        import llama_cpp
+    It runs in a process of its own, whose OpenMP settings are the user's: those the engine sets for itself are no part
+    of what a user would write. A crash there (see edgesearch/engines/probe.py) is a `BrokenProcessPool` here.
+    """
 
-        self._llama = llama_cpp.Llama(
-            str(path),
-            n_ctx=PROMPT_TOKENS + num_tokens + 8,
-            n_threads=num_threads,
-            n_threads_batch=num_threads,
-            verbose=False,
+    def __init__(self, path: Path, num_threads: int, num_tokens: int, environment: Mapping[str, str]) -> None:
+        """Starts the process with that environment."""
+        size = PROMPT_TOKENS + num_tokens + 8
+        self._process = concurrent.futures.ProcessPoolExecutor(
+            1, multiprocessing.get_context("spawn"), _load_high_level, (str(path), size, num_threads)
         )
+        ours = dict(os.environ)
+        try:
+            _set_environment(environment)
+            self._process.submit(int).result()  # the process starts with the first call
+        finally:
+            _set_environment(ours)
 
-    def forget(self) -> None:
-        """Empties the cache."""
-        self._llama.reset()
-
-    def complete(self, prompt_ids: Sequence[int], n: int, num_tokens: int, *, is_cached: bool) -> float:
-        """Seconds of n completions of a prompt, one call each."""
-        start = time.perf_counter()
-        for seed in range(n):
-            if not is_cached:
-                self.forget()
-            done = self._llama.create_completion(
-                list(prompt_ids),
-                max_tokens=num_tokens,
-                temperature=SAMPLING.temperature,
-                top_k=SAMPLING.top_k,
-                top_p=SAMPLING.top_p,
-                min_p=0.0,
-                repeat_penalty=1.0,
-                seed=seed,
-            )
-            _expect("tokens of a high-level completion", done["usage"]["completion_tokens"], num_tokens)
-        return time.perf_counter() - start
+    def complete(self, prompt_ids: Sequence[int], n: int, num_tokens: int, *, keep: str) -> float:
+        """Seconds of n completions of a prompt; `keep` the cache from `before`, from the `first` call, or `nothing`."""
+        work = self._process.submit(_complete_high_level, list(prompt_ids), n, num_tokens, keep)
+        return work.result()
 
     def close(self) -> None:
-        """Frees it."""
-        self._llama.close()
+        """Ends the process."""
+        self._process.shutdown()
+
+
+_high_level: Any = None  # in the child process
+
+
+def _load_high_level(path: str, size: int, num_threads: int) -> None:
+    import llama_cpp
+
+    global _high_level  # noqa: PLW0603 - a process pool keeps its worker's state in a global
+    _high_level = llama_cpp.Llama(path, n_ctx=size, n_threads=num_threads, n_threads_batch=num_threads, verbose=False)
+
+
+def _complete_high_level(prompt_ids: list[int], n: int, num_tokens: int, keep: str) -> float:
+    start = time.perf_counter()
+    for index in range(n):
+        if keep == "nothing" or (keep == "first" and index == 0):
+            _high_level.reset()
+        done = _high_level.create_completion(
+            prompt_ids,
+            max_tokens=num_tokens,
+            temperature=SAMPLING.temperature,
+            top_k=SAMPLING.top_k,
+            top_p=SAMPLING.top_p,
+            min_p=0.0,
+            repeat_penalty=1.0,
+            seed=index,
+        )
+        _expect("tokens of a high-level completion", done["usage"]["completion_tokens"], num_tokens)
+    return time.perf_counter() - start
+
+
+def _set_environment(variables: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
 
 
 # -- the comparison ------------------------------------------------------------------------------------------------
@@ -399,10 +425,9 @@ def compare_completions(run: EngineRun, high: HighLevel, n: int, num_tokens: int
     known: list[tuple[float, float, float]] = []
     for _ in range(repeats):
         engine_fresh_s, engine_known_s = run.complete(n, num_tokens)
-        high.forget()
-        cached_fresh_s = high.complete(run.prompt_ids, n, num_tokens, is_cached=True)
-        cached_known_s = high.complete(run.prompt_ids, n, num_tokens, is_cached=True)
-        uncached_s = high.complete(run.prompt_ids, n, num_tokens, is_cached=False)
+        cached_fresh_s = high.complete(run.prompt_ids, n, num_tokens, keep="first")
+        cached_known_s = high.complete(run.prompt_ids, n, num_tokens, keep="before")
+        uncached_s = high.complete(run.prompt_ids, n, num_tokens, keep="nothing")
         fresh.append((engine_fresh_s, cached_fresh_s, uncached_s))
         known.append((engine_known_s, cached_known_s, uncached_s))
     num_drawn = n * num_tokens
@@ -424,8 +449,10 @@ def _speeds(seconds: Sequence[tuple[float, float, float]], num_tokens: int) -> d
     }
 
 
-def measure(path: Path, widths: Sequence[int], num_tokens: int, repeats: int) -> dict[str, Any]:
-    """All figures of one model file."""
+def measure(
+    path: Path, widths: Sequence[int], num_tokens: int, repeats: int, environment: Mapping[str, str]
+) -> dict[str, Any]:
+    """All figures of one model file; `environment` is the user's, for what is not the engine."""
     run = EngineRun(path, num_tokens, max(widths))
     _log(f"{path.name}: {run.num_threads} threads, {run.context.num_cells} KV cells")
     samples = [Samples(n) for n in widths]
@@ -451,20 +478,23 @@ def measure(path: Path, widths: Sequence[int], num_tokens: int, repeats: int) ->
             "median": round(statistics.median(forks_us), 2),
             "p99": round(forks_us[int(0.99 * len(forks_us))], 2),
         },
-        "high_level": _measure_high_level(run, path, min(16, max(widths)), num_tokens, repeats),
+        "high_level": _measure_high_level(run, path, min(16, max(widths)), num_tokens, repeats, environment),
         "warnings": list(run.engine.warnings),
     }
     run.engine.close()
     return figures
 
 
-def _measure_high_level(run: EngineRun, path: Path, n: int, num_tokens: int, repeats: int) -> dict[str, Any] | None:
-    if run.engine.warnings:  # it has no switch for what makes this build crash here
-        _log("  the high-level API is left out: " + "; ".join(run.engine.warnings))
+def _measure_high_level(
+    run: EngineRun, path: Path, n: int, num_tokens: int, repeats: int, environment: Mapping[str, str]
+) -> dict[str, Any] | None:
+    try:
+        high = HighLevel(path, run.num_threads, num_tokens, environment)
+        high.complete(run.prompt_ids, 1, 3, keep="nothing")  # warms it up
+        figures = compare_completions(run, high, n, num_tokens, repeats)
+    except BrokenProcessPool:
+        _log("  the high-level API crashed, as it does with repacked weights on some CPUs; it is left out")
         return None
-    high = HighLevel(path, run.num_threads, num_tokens)
-    high.complete(run.prompt_ids, 1, 3, is_cached=True)  # warms it up
-    figures = compare_completions(run, high, n, num_tokens, repeats)
     high.close()
     return figures
 
@@ -557,10 +587,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = Report("engine-quick" if args.quick else "engine")
     shape = synthetic_gguf.TINY if args.quick else synthetic_gguf.LLAMA_1B
     figures: dict[str, Any] = {"shape": shape.name}
+    environment = dict(os.environ)  # before the engine sets anything
     try:
         for quant in ("Q4_K_M", "Q4_0") if args.quant == "both" else (args.quant,):
             path = synthetic_gguf.model_file(shape, quant, args.cache_dir)
-            figures[quant] = measured = measure(path, args.widths, args.tokens, args.repeats)
+            figures[quant] = measured = measure(path, args.widths, args.tokens, args.repeats, environment)
             measured["targets"] = [] if args.quick else targets(measured)  # they are about a 1B model
             print_table(quant, figures[quant])
     except RuntimeError as error:
