@@ -4,8 +4,8 @@
         --rollouts RUN/train.jsonl --dev RUN/dev.jsonl --tokens 15000000 --out RUN/verifier.pt
 
 Labels. A token's target is 1 while the solution is right, and 0 from the token on which the first wrong step
-leaves the reference, to the end. Step ends count fully and other tokens a little, which tells the verifier
-*where* a step fails.
+leaves the reference, to the end. The ends of the right steps and of the first wrong one count fully; all other
+tokens count a little, which tells the verifier *where* a step fails and to stay with it.
 
 Balance. A problem gives its distinct wrong rollouts and, with as much weight together, its right ones (the
 reference if none was drawn). So how hard a problem looks says nothing about the label, and the loss cannot be
@@ -35,7 +35,7 @@ from tokenizer import NanoTokenizer
 from torch import Tensor
 from train import log, rate_at
 
-TOKEN_WEIGHT = 0.15  # of a token within a step, beside 1 for the step's last
+TOKEN_WEIGHT = 0.15  # of a token that ends no step, or follows the first wrong one
 MAX_WRONG = 8  # rollouts of one problem
 MAX_RIGHT_WEIGHT = 4.0
 WARMUP_STEPS = 50
@@ -73,7 +73,9 @@ def make_example(tokenizer: NanoTokenizer, problem: ProblemRollouts, rollout: Ro
         return None
     num_right_tokens = count_right_tokens(rollout, is_end, problem.reference)
     targets = [float(index < num_right_tokens) for index in range(len(rollout.ids))]
-    weights = [weight if end else weight * TOKEN_WEIGHT for end in is_end]
+    ends = [index for index, end in enumerate(is_end) if end]
+    decisive = set(ends[: sum(rollout.labels) + 1])
+    weights = [weight * (1.0 if index in decisive else TOKEN_WEIGHT) for index in range(len(rollout.ids))]
     padding = [0.0] * len(problem.prompt)
     return Example(problem.prompt + rollout.ids, padding + targets, padding + weights)
 
