@@ -38,9 +38,7 @@ _BOX = re.compile(
     re.DOTALL,
 )
 _MARKERS = (
-    re.compile(
-        r"^[ \t]*####(?=[ \t]*[-+$]*[\d.][\d,./%]*[ \t]*$)", re.MULTILINE
-    ),  # `#### Step 3` is a heading
+    re.compile(r"^[ \t]*####(?=[ \t]*[-+$]*[\d.][\d,./%]*[ \t]*$)", re.MULTILINE),  # `#### Step 3` is a heading
     re.compile(r"final\s+answer\s*(?:is\b|:|=)", re.IGNORECASE),
     re.compile(r"\banswer\s*(?:is\b|:|=)", re.IGNORECASE),
 )

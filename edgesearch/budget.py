@@ -15,6 +15,21 @@ from edgesearch.errors import UsageError
 
 Clock = Callable[[], float]
 
+
+class ManualClock:
+    """A clock that only moves when told to; for tests of budgets."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def advance(self, seconds: float) -> None:
+        """Lets time pass."""
+        self.now_s += seconds
+
+
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(ms|s|m|h)?\s*", re.ASCII)
 _SECONDS_PER_UNIT = {"ms": 1e-3, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
 MAX_BUDGET_S = 24 * 3600.0
@@ -28,7 +43,7 @@ def parse_duration(text: str) -> float:
     """
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise UsageError(f"budget {text!r} is not a duration; write it as 500ms, 10s or 2m")
+        raise UsageError(f"budget {text[:40]!r} is not a duration; write it as 500ms, 10s or 2m")
     return Budget(float(match[1]) * _SECONDS_PER_UNIT[match[2]]).seconds
 
 
@@ -41,9 +56,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.seconds) or not 0 < self.seconds <= MAX_BUDGET_S:
-            raise UsageError(
-                f"budget must be more than 0 s and at most 24 h, not {self.seconds:g} s; try --budget 10s"
-            )
+            raise UsageError(f"budget must be more than 0 s and at most 24 h, not {self.seconds:g} s; try --budget 10s")
 
     def start(self, clock: Clock = time.monotonic) -> "Deadline":
         """The deadline of a budget that starts now."""

@@ -79,6 +79,8 @@ class _Task:
 
     job: Job
     search: Search
+    max_tokens: int
+    """Tokens a solution may have: the job's limit, or what the verifier can read."""
     request: Request | None = None
     replies: list[Beam | None] = field(default_factory=list)
     """To an Expand, filled as drafts come back."""
@@ -121,8 +123,9 @@ class Driver:
         if job.strategy.needs_scores and self._verifier is None:
             raise UsageError(f"strategy {job.strategy.name} needs a verifier; use --verifier, or --strategy majority")
         root = Beam(job.prompt)
-        task = _Task(job, job.strategy.run(root, job.config))
+        task = _Task(job, job.strategy.run(root, job.config), max_tokens=job.max_tokens)
         token_ids = self._engine.open(job.prompt)
+        task.max_tokens = min(task.max_tokens, self._verifier_room(job, len(token_ids)))
         task.nodes.add(job.prompt.id)
         task.usage = dataclasses.replace(task.usage, prompt_tokens=len(token_ids))
         if job.strategy.needs_scores and self._verifier is not None:
@@ -163,6 +166,7 @@ class Driver:
                 request = next(task.search) if reply is None else task.search.send(reply)
             except StopIteration:
                 task.is_over = True
+                task.frontier = []
                 return
             task.request = request
             if isinstance(request, Expand):
@@ -175,7 +179,7 @@ class Driver:
                 return None
             return [beam for beam in task.replies if beam is not None]
         if isinstance(task.request, Judge):
-            beams = [task.judged.get(_key(beam), beam) for beam in task.request.beams]
+            beams = [self._scored(task, beam) for beam in task.request.beams]
             return beams if all(beam.is_judged for beam in beams) else None
         return None
 
@@ -185,7 +189,7 @@ class Driver:
         task.replies = [None] * len(request.beams)
         task.frontier = list(request.beams)
         for place, beam in enumerate(request.beams):
-            if beam.num_tokens >= task.job.max_tokens:
+            if beam.num_tokens >= task.max_tokens:
                 task.replies[place] = self._end(task, _truncated(beam))
             else:
                 draft = self._start(task, beam, request)
@@ -200,7 +204,7 @@ class Driver:
             beam=beam,
             sampling=sampling,
             seed=mix_seed(task.job.seed, ordinal),
-            max_tokens=task.job.max_tokens - beam.num_tokens,
+            max_tokens=task.max_tokens - beam.num_tokens,
             is_to_end=request.is_to_end,
             is_last_use=not any(kept.node == beam.node for kept in request.keep),
         )
@@ -269,6 +273,11 @@ class Driver:
         flops = 2.0 * info.num_params * count + info.attention_flops_per_token_context * count**2 / 2
         task.usage = dataclasses.replace(task.usage, verifier_prompt_tokens=count, verifier_flops=flops)
 
+    def _verifier_room(self, job: Job, prompt_tokens: int) -> int:
+        if self._verifier is None or not job.strategy.needs_scores:
+            return job.max_tokens
+        return max(1, (self._verifier.info.max_context or job.max_tokens + prompt_tokens) - prompt_tokens)
+
     def _judge_waiting(self) -> None:
         """Judges what searches wait for, and finished samples once there are enough of them to share a call."""
         blocked = {key: pair for task in self._tasks.values() for key, pair in self._blocked(task)}
@@ -325,8 +334,15 @@ class Driver:
                 verifier_flops=task.usage.verifier_flops + flops,
             )
 
+    def _scored(self, task: _Task, beam: Beam) -> Beam:
+        """The beam with its scores where its tokens have been judged; copies of one text become one beam."""
+        judged = None if beam.is_judged else task.judged.get(_key(beam))
+        if judged is None:
+            return beam
+        return judged if judged.finish == beam.finish else Beam(beam.prompt, beam.steps, judged.scores)
+
     def _score(self, task: _Task, beam: Beam) -> float | None:
-        beam = task.judged.get(_key(beam), beam)
+        beam = self._scored(task, beam)
         return aggregate(beam.scores, task.job.config.aggregator) if beam.is_judged and beam.scores else None
 
     # -- the end ---------------------------------------------------------------------------------------------------
@@ -382,7 +398,7 @@ class Driver:
         return candidates + [self._candidate(task, beam) for beam in unfinished.values()]
 
     def _candidate(self, task: _Task, beam: Beam) -> Candidate:
-        beam = task.judged.get(_key(beam), beam)
+        beam = self._scored(task, beam)
         return Candidate(beam, answer.extract(beam.text), self._score(task, beam))
 
     def _release(self, task: _Task, nodes: set[int]) -> None:

@@ -48,7 +48,7 @@ def load(
     spec = catalog.solver(solver)
     engine = _load_engine(spec, max_n, num_threads)
     try:
-        scorer, name, warnings = _load_verifier(spec, verifier, engine, num_threads)
+        scorer, name, warnings = _load_verifier(spec, verifier, engine)
     except BaseException:
         engine.close()
         raise
@@ -60,14 +60,14 @@ def _load_engine(spec: SolverSpec, max_n: int | None, num_threads: int | None) -
 
     if max_n is None:
         max_n = _MAX_N[spec.path.exists() and spec.path.stat().st_size < _SMALL_MODEL_BYTES]
-    typical_tokens = min(spec.max_tokens, 3 * spec.mean_solution_tokens // 2)
+    typical_tokens = min(spec.max_tokens, round(1.5 * spec.mean_solution_tokens))
     return LlamaCppEngine(
         spec.path, name=spec.name, max_sequences=max_n, max_tokens=typical_tokens, num_threads=num_threads
     )
 
 
 def _load_verifier(
-    spec: SolverSpec, reference: str, engine: Engine, num_threads: int | None
+    spec: SolverSpec, reference: str, engine: Engine
 ) -> tuple[Verifier | None, str | None, tuple[str, ...]]:
     """The verifier, its name in reports, and what to warn of."""
     if reference == "auto" and not spec.verifier:
@@ -81,7 +81,7 @@ def _load_verifier(
     from edgesearch.verifiers.onnx_prm import OnnxPrm
 
     found = catalog.verifier(spec.verifier if reference == "auto" else reference)
-    scorer = OnnxPrm(found.path, name=found.name, vocab_sha256=engine.info.vocab_sha256, num_threads=num_threads)
+    scorer = OnnxPrm(found.path, name=found.name, vocab_sha256=engine.info.vocab_sha256)
     return scorer, found.name, ()
 
 

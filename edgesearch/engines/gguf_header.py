@@ -201,13 +201,9 @@ def _read_version(reader: "_Reader") -> int:
     reader.skip(4)
     version = reader.unsigned(_U32)
     if version & 0xFFFF == 0:
-        raise IntegrityError(
-            f"{reader.path} is a big-endian GGUF file; get a little-endian build of the model"
-        )
+        raise IntegrityError(f"{reader.path} is a big-endian GGUF file; get a little-endian build of the model")
     if version not in (2, 3):
-        raise IntegrityError(
-            f"{reader.path} is GGUF version {version}; only 2 and 3 can be read; get another build"
-        )
+        raise IntegrityError(f"{reader.path} is GGUF version {version}; only 2 and 3 can be read; get another build")
     return version
 
 
@@ -356,9 +352,7 @@ def _read_array(reader: _Reader, key: str) -> tuple[_Number, ...] | _Skipped:
         reader.skip_strings(length)
         return _Skipped(length)
     if kind not in _NUMBERS:
-        raise reader.damaged(
-            f"{key!r} is a nested array" if kind == _ARRAY else f"{key!r} has the unknown type {kind}"
-        )
+        raise reader.damaged(f"{key!r} is a nested array" if kind == _ARRAY else f"{key!r} has the unknown type {kind}")
     length = reader.count(f"elements of {key!r}", reader.size_bytes, min_bytes=_NUMBERS[kind].size)
     if length <= MAX_KEPT:
         return _read_numbers(reader, kind, length)
@@ -415,9 +409,7 @@ def _refuse_partial_models(metadata: _Metadata, num_tensors: int) -> None:
     kind = metadata.text("general.type")
     num_parts = metadata.number("split.count", 1)
     if kind not in ("", "model"):
-        raise IntegrityError(
-            f"{path} holds an addition to a model ({kind}), not a model; give the model's own file"
-        )
+        raise IntegrityError(f"{path} holds an addition to a model ({kind}), not a model; give the model's own file")
     if num_parts > 1:
         raise IntegrityError(
             f"{path} is one of {num_parts} parts; join them with llama.cpp's `llama-gguf-split --merge` first"
@@ -425,9 +417,7 @@ def _refuse_partial_models(metadata: _Metadata, num_tensors: int) -> None:
     if not num_tensors:
         raise IntegrityError(f"{path} holds no weights (a vocabulary only); give the model's own file")
     if not metadata.text("general.architecture"):
-        raise IntegrityError(
-            f"{path} does not name its architecture, so it is no language model; get another build"
-        )
+        raise IntegrityError(f"{path} does not name its architecture, so it is no language model; get another build")
 
 
 def _read_tensors(reader: _Reader, num_tensors: int, alignment: int) -> Counter[str]:
@@ -462,9 +452,7 @@ def _read_tensor(reader: _Reader, name: str) -> tuple[str, int, int, int]:
     type_name, block_elements, block_bytes = _tensor_type(reader, name)
     row = dims[0] if dims else 1
     if row % block_elements:
-        raise reader.damaged(
-            f"the tensor {name!r} has rows of {row}, not a multiple of {block_elements} ({type_name})"
-        )
+        raise reader.damaged(f"the tensor {name!r} has rows of {row}, not a multiple of {block_elements} ({type_name})")
     return type_name, num_elements, num_elements // block_elements * block_bytes, reader.unsigned(_U64)
 
 
@@ -491,9 +479,7 @@ def _refuse_missing_bytes(reader: _Reader, needed: int) -> None:
         )
 
 
-def _describe(
-    version: int, metadata: _Metadata, elements_by_type: Counter[str], file_bytes: int
-) -> GgufHeader:
+def _describe(version: int, metadata: _Metadata, elements_by_type: Counter[str], file_bytes: int) -> GgufHeader:
     architecture = metadata.text("general.architecture")
     num_heads = metadata.number(f"{architecture}.attention.head_count")
     embedding_size = metadata.number(f"{architecture}.embedding_length")

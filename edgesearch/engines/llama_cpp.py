@@ -132,7 +132,7 @@ class LlamaCppEngine:
         self._template = self._make_template()
         self._info = self._make_info(name or path.stem, header, num_threads)
         self._pieces: dict[int, bytes] = {}
-        self._ends = frozenset(token for token in self._control if self._model.is_end(token))
+        self._ends = frozenset(token for token in range(self._model.vocab_size) if self._model.is_end(token))
         self._reset()
         self._pace = self._measure()
 
@@ -202,7 +202,9 @@ class LlamaCppEngine:
                 f"the problem needs {len(ids)} tokens and a solution at least {_MIN_SOLUTION_TOKENS}, but "
                 f"{self._info.name} has a context of {limit}; shorten the problem, or use a --model with more context"
             )
-        self._nodes[prompt.id] = _Node(self._take_sequence(), Segment(self._cells), 0, list(ids), len(ids), is_prompt=True)
+        self._nodes[prompt.id] = _Node(
+            self._take_sequence(), Segment(self._cells), 0, list(ids), len(ids), is_prompt=True
+        )
         return tuple(ids)
 
     def start(self, draft: Draft) -> None:

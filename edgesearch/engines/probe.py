@@ -28,8 +28,9 @@ def extra_buffers_work(cache_folder: Path | None = None) -> bool:
     verdict = _read(verdict_file)
     if verdict is None:
         verdict = _ask_child()
-        _write(verdict_file, verdict)
-    return verdict
+        if verdict is not None:
+            _write(verdict_file, verdict)
+    return bool(verdict)
 
 
 def probe_model() -> Path:
@@ -39,12 +40,13 @@ def probe_model() -> Path:
     return catalog.solver("nano").path
 
 
-def _ask_child() -> bool:
+def _ask_child() -> bool | None:
+    """Whether the child lived; None when it could not tell (no process, or a machine too busy to finish one)."""
     command = [sys.executable, "-m", "edgesearch.engines.probe", str(probe_model())]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603 - ourselves
-    except subprocess.TimeoutExpired:
-        return False
+    except (subprocess.TimeoutExpired, OSError):
+        return None
     return done.returncode == 0
 
 

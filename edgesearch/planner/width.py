@@ -30,7 +30,7 @@ class Speeds:
     verify_s_per_token: float
     """0 without a verifier."""
     prompt_tokens: int
-    mean_solution_tokens: int
+    mean_solution_tokens: float
     max_tokens: int
 
 

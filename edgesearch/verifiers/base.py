@@ -24,6 +24,8 @@ class VerifierInfo:
     aggregator: str = "last"
     """The aggregator it was trained for."""
     attention_flops_per_token_context: float = 0.0
+    max_context: int = 0
+    """Tokens of prompt and solution it can read; 0 for any number."""
 
 
 @dataclass(frozen=True, slots=True)

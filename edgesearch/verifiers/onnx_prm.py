@@ -65,6 +65,7 @@ class OnnxPrm:
             device=self._graph.device,
             aggregator=metadata.get("edgesearch.aggregator", "last"),
             attention_flops_per_token_context=4.0 * width_of_all_layers,  # QK^T and AV, 2 FLOPs a multiply-add
+            max_context=self.max_positions,
         )
         self._pasts: dict[int, Past] = {}
         self._clock = clock
@@ -177,6 +178,7 @@ class OnnxPrm:
         for group in grouped(unread, self._graph.bytes_per_token):
             pasts.update(zip(group, self._graph.read(group), strict=True))
         seconds = (self._clock() - started) / sum(len(row.token_ids) for row in unread)
+        seconds = min(seconds, 2 * self._seconds_per_token)  # one stall of the machine must not rule all later plans
         self._seconds_per_token += PACE_WEIGHT * (seconds - self._seconds_per_token)
         return pasts
 
