@@ -110,8 +110,8 @@ tokenizer = NanoTokenizer(Path({str(trained / "tokenizer.json")!r}))
 config = TrainConfig("tiny", 20_000, batch_tokens=2048)
 sequences, checkpoint = training_set(tokenizer, 100, 1), Path({str(tmp_path / "checkpoint")!r})
 whole, resumed = Trainer(config, "cpu"), Trainer(config, "cpu")
-whole.train(sequences, tokenizer.pad, checkpoint, save_every=4)  # leaves the checkpoint of an early step
-behind resumed.resume(checkpoint)
+whole.train(sequences, tokenizer.pad, checkpoint, save_every=4)  # leaves an early step's checkpoint behind
+resumed.resume(checkpoint)
 assert 0 < resumed.step < whole.step
 resumed.train(sequences, tokenizer.pad, checkpoint, save_every=1000)
 for name, weights in whole.decoder.state_dict().items():

@@ -1,7 +1,6 @@
 """How well a verifier helps its solver, on rollouts of held-out problems.
 
-    python models/recipes/nano/evaluate.py RUN/verifier.pt --tokenizer RUN/tokenizer.json --rollouts
-    RUN/dev.jsonl
+    python models/recipes/nano/evaluate.py RUN/verifier.pt --tokenizer RUN/tokenizer.json --rollouts RUN/dev.jsonl
 
 Within-problem AUC is the chance that a right solution scores above a wrong one *of the same problem*. It is
 what search needs. AUC pooled over problems is not reported: a verifier that only knows which problems are

@@ -2,8 +2,9 @@
 
     python models/recipes/nano/export_gguf.py RUN/nano.pt --tokenizer RUN/tokenizer.json --out nano-q8_0.gguf
 
-Q8_0 is the smallest format that keeps what these models know: of 50 greedy solutions 49 stay the same (Q4_0:
-36). F16 is there to check an export against PyTorch. K-quants need rows of 256 and do not fit these widths.
+Q8_0 is the smallest format that keeps what these models know: of 50 greedy solutions of `nano-medium` 49
+stay the same (Q4_0: 36). F16 is there to check an export against PyTorch. K-quants need rows of 256 and do not
+fit these widths.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """A trained verifier as an ONNX file that scores each step once.
 
-    python models/recipes/nano/export_onnx.py RUN/verifier.pt --tokenizer RUN/tokenizer.json --out
-    nano-prm-int8.onnx
+    python models/recipes/nano/export_onnx.py RUN/verifier.pt --tokenizer RUN/tokenizer.json --out nano-prm-int8.onnx
 
 The graph takes the keys and values of what it has read before and returns those of the new tokens, so beams
 that fork share their past. All shapes with a batch: `past` and `tokens` vary from call to call.
@@ -9,10 +8,8 @@ that fork share their past. All shapes with a batch: `past` and `tokens` vary fr
     in   input_ids, position_ids       int64   (batch, tokens)           right-padded
          attention_mask                int64   (batch, past + tokens)    1 where there is a token
          past_key_values.I.key/.value  float32 (batch, kv_heads, past, head_dim), each row's own past first
-         past_state.hidden             float32 (batch, hidden)           the trunk's state at the token
-         before; zeros at 0
-    out  scores                        float32 (batch, tokens)           P(right up to here), read at a step's
-    last token
+         past_state.hidden             float32 (batch, hidden)           the trunk's state one token before, or zeros
+    out  scores                        float32 (batch, tokens)           P(right so far); read at a step's last token
          present.I.key/.value          float32 (batch, kv_heads, tokens, head_dim), the new tokens only
          present_state.hidden          float32 (batch, tokens, hidden)
 

@@ -4,7 +4,7 @@
 rotary positions, grouped-query attention, SwiGLU, tied embeddings), so that its weights load into a GGUF file
 unchanged.
 
-`Verifier` scores steps. A frozen decoder, its trunk, reads the solution; whether a token was a good choice is
+`Verifier` scores steps. A trained decoder, its trunk, reads the solution; whether a token was a good choice is
 known to the trunk one token earlier, in its last layer. So the verifier's own blocks read, at each token, the
 trunk's hidden state of the token *before*, the token itself, and three numbers about the choice: its
 log-probability, its distance to the most likely token, and the entropy. A scalar head on the trunk's state at
@@ -98,8 +98,7 @@ class RMSNorm(nn.Module):
 class Rope(nn.Module):
     """Rotary positions (Su et al. 2021). Interleaved pairs (2i, 2i+1) are llama.cpp's "norm" layout.
 
-    The layout in halves (i, i + head_dim/2) takes fewer operations; `deinterleave` turns trained weights into
-    it.
+    The layout in halves (i, i + head_dim/2) takes fewer operations; `deinterleave` turns trained weights into it.
     """
 
     def __init__(self, head_dim: int, base: float) -> None:

@@ -1,10 +1,8 @@
 """Solutions drawn from a solver, each step labelled by program: what a verifier learns from and is judged by.
 
-    python models/recipes/nano/rollouts.py RUN/nano.pt --tokenizer RUN/tokenizer.json --problems 8000 --out
-    RUN/train.jsonl python models/recipes/nano/rollouts.py RUN/nano.pt --tokenizer RUN/tokenizer.json
-    --held-out 99
-    --problems 300 \\
-        --samples 64 --out RUN/dev.jsonl
+    python models/recipes/nano/rollouts.py RUN/nano.pt --tokenizer RUN/tokenizer.json --out RUN/train.jsonl
+    python models/recipes/nano/rollouts.py RUN/nano.pt --tokenizer RUN/tokenizer.json --out RUN/dev.jsonl \\
+        --held-out 99 --problems 300 --samples 64
 
 A line of the file is a problem:
 
@@ -12,8 +10,7 @@ A line of the file is a problem:
      "samples": [{"ids": [...], "labels": [1, 1, 0], "answer": "31", "count": 3}, ...]}
 
 `ids` end with end-of-text unless the length ran out; `labels` has one entry a step; equal samples are merged
-and counted. Draw with the solver that will be searched: a verifier trained on another's mistakes misses
-these.
+and counted. Draw with the solver that will be searched: a verifier trained on another's mistakes misses its.
 """
 
 from __future__ import annotations

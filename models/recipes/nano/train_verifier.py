@@ -1,7 +1,7 @@
 """Trains a verifier on a solver's labelled rollouts.
 
     python models/recipes/nano/train_verifier.py RUN/nano-medium.pt --tokenizer RUN/tokenizer.json \\
-        --rollouts RUN/train.jsonl --dev RUN/dev.jsonl --tokens 15000000 --out RUN/verifier.pt
+        --rollouts RUN/train.jsonl --dev RUN/dev.jsonl --tokens 4000000 --out RUN/verifier.pt
 
 Labels. A token's target is 1 while the solution is right, and 0 from the token on which the first wrong step
 leaves the reference, to the end. The ends of the right steps and of the first wrong one count fully; all other
