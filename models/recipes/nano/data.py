@@ -3,9 +3,9 @@
     python models/recipes/nano/data.py --tokenizer RUN/tokenizer.json
 
 That prints a few figures; nothing is stored. The set is drawn again wherever it is needed: a seed and a count
-name it, and 120,000 problems take 15 seconds. Problems that benchmarks hold out are never drawn. (The given weights came before that rule: the two
-problems of theirs that the benchmarks would have drawn are skipped there instead, see
-`edgesearch.tasks.arithmetic`.)
+name it, and 120,000 problems take 15 seconds. Problems that benchmarks hold out are never drawn. (The given
+weights came before that rule: the two problems of theirs that the benchmarks would have drawn are skipped there
+instead, see `edgesearch.tasks.arithmetic`.)
 """
 
 from __future__ import annotations
