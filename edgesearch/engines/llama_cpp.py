@@ -202,9 +202,10 @@ class LlamaCppEngine:
                 f"the problem needs {len(ids)} tokens and a solution at least {_MIN_SOLUTION_TOKENS}, but "
                 f"{self._info.name} has a context of {limit}; shorten the problem, or use a --model with more context"
             )
-        self._nodes[prompt.id] = _Node(
-            self._take_sequence(), Segment(self._cells), 0, list(ids), len(ids), is_prompt=True
-        )
+        if prompt.id not in self._nodes:
+            self._nodes[prompt.id] = _Node(
+                self._take_sequence(), Segment(self._cells), 0, list(ids), len(ids), is_prompt=True
+            )
         return tuple(ids)
 
     def start(self, draft: Draft) -> None:

@@ -43,9 +43,8 @@ def library() -> Any:
     is loaded; it means nothing to other OpenMP runtimes, and a setting of the user's stays.
     """
     global _log_callback  # noqa: PLW0603 - llama.cpp keeps one log callback per process
-    if "llama_cpp" not in sys.modules:
-        if "OMP_WAIT_POLICY" not in os.environ:
-            os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    if "llama_cpp" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     module = importlib.import_module("llama_cpp")
     if _log_callback is None:
         _log_callback = module.llama_log_callback(_collect_log)

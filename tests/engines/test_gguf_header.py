@@ -23,9 +23,7 @@ BUILTIN = Path(__file__).parents[2] / "models" / "nano" / "nano-q8_0.gguf"
 TENSOR_BYTES = 4 * 64 * 2
 
 
-def write_model(
-    path: Path, adjust: Callable[[gguf.GGUFWriter], None] = lambda writer: None, **left_out: bool
-) -> Path:
+def write_model(path: Path, adjust: Callable[[gguf.GGUFWriter], None] = lambda writer: None, **left_out: bool) -> Path:
     """A small llama with two tensors: F32 of 4 x 8 and F16 of 4 x 64."""
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_name("a \x1b[31mtest")
@@ -120,15 +118,11 @@ def test_kv_bytes_are_two_per_element_of_keys_and_values_of_all_layers(tmp_path:
         writer.add_key_length(24)
         writer.add_value_length(10)
 
-    assert read_header(write_model(tmp_path / "model.gguf", adjust)).kv_bytes_per_token == 2 * 3 * 2 * (
-        24 + 10
-    )
+    assert read_header(write_model(tmp_path / "model.gguf", adjust)).kv_bytes_per_token == 2 * 3 * 2 * (24 + 10)
 
 
 def test_of_head_counts_per_layer_the_largest_counts(tmp_path: Path) -> None:
-    header = read_header(
-        write_model(tmp_path / "model.gguf", lambda writer: writer.add_head_count_kv([1, 4, 0]))
-    )
+    header = read_header(write_model(tmp_path / "model.gguf", lambda writer: writer.add_head_count_kv([1, 4, 0])))
     assert header.num_kv_heads == 4
 
 
@@ -196,9 +190,7 @@ def test_a_truncated_download_is_told_how_much_is_missing(tmp_path: Path, missin
 def test_a_download_that_ends_in_its_header_is_incomplete(tmp_path: Path) -> None:
     path = write_model(tmp_path / "model.gguf")
     os.truncate(path, 100)
-    with pytest.raises(
-        IntegrityError, match="its 100 bytes end within the header; delete it and download it again"
-    ):
+    with pytest.raises(IntegrityError, match="its 100 bytes end within the header; delete it and download it again"):
         read_header(path)
 
 

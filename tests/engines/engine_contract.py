@@ -1,0 +1,130 @@
+"""What every engine promises. A test class inherits `EngineContract` and gives an `engine` fixture."""
+
+import pytest
+
+from edgesearch.budget import Budget, Deadline
+from edgesearch.engines.base import Draft, Drafted, Engine
+from edgesearch.types import Beam, Prompt, Sampling
+
+PROBLEM = "Ana has 12 apples. Ben has 3 more than Ana. Cara has twice as many as Ben. How many apples does Cara have?"
+GREEDY = Sampling(temperature=0.0, top_k=0)
+WARM = Sampling(temperature=1.0, top_k=0)
+
+
+def run(engine: Engine, drafts: list[Draft], deadline: Deadline | None = None) -> list[Drafted]:
+    """Starts drafts and advances until all are back; in the order of `drafts`."""
+    for draft in drafts:
+        engine.start(draft)
+    done: dict[int, Drafted] = {}
+    for _ in range(5000):
+        done |= {drafted.draft.id: drafted for drafted in engine.advance(deadline or Budget(600).start())}
+        if len(done) == len(drafts):
+            return [done[draft.id] for draft in drafts]
+    raise AssertionError("the drafts never came back")
+
+
+class EngineContract:
+    @pytest.fixture
+    def engine(self) -> Engine:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def root(self, engine: Engine):
+        prompt = Prompt(PROBLEM)
+        engine.open(prompt)
+        yield Beam(prompt)
+        engine.release([prompt.id])
+
+    def draft(self, beam: Beam, seed: int = 0, *, sampling: Sampling = WARM, **options) -> Draft:
+        return Draft(beam, sampling, seed, options.pop("max_tokens", 200), **options)
+
+    def test_a_draft_to_the_end_is_a_finished_solution(self, engine, root):
+        [drafted] = run(engine, [self.draft(root, is_to_end=True, sampling=GREEDY)])
+        assert drafted.beam.finish == "stop"
+        assert [step.finish for step in drafted.steps[:-1]] == ["step"] * (len(drafted.steps) - 1)
+        assert drafted.beam.text.count("\n\n") == len(drafted.steps) - 1
+
+    def test_a_draft_by_one_step_ends_with_the_delimiter(self, engine, root):
+        [drafted] = run(engine, [self.draft(root, sampling=GREEDY)])
+        [step] = drafted.steps
+        assert step.finish == "step"
+        assert step.text.endswith("\n\n")
+        assert step.text.strip()
+        engine.release([drafted.beam.node])
+
+    def test_step_by_step_and_in_one_go_write_the_same_greedy_solution(self, engine, root):
+        [whole] = run(engine, [self.draft(root, is_to_end=True, is_last_use=False, sampling=GREEDY)])
+        beam = root
+        while beam.is_alive:
+            [drafted] = run(engine, [self.draft(beam, sampling=GREEDY)])
+            beam = drafted.beam
+        assert beam.text == whole.beam.text
+        assert beam.num_tokens == whole.beam.num_tokens
+
+    def test_the_prompt_is_prefilled_once_and_reused_by_every_other_draft(self, engine):
+        prompt = Prompt(PROBLEM)
+        length = len(engine.open(prompt))
+        drafts = run(engine, [self.draft(Beam(prompt), seed, is_to_end=True) for seed in range(6)])
+        assert sum(drafted.prefilled_tokens for drafted in drafts) == length
+        assert sum(drafted.reused_tokens for drafted in drafts) == 5 * length
+
+    def test_a_continued_beam_reuses_its_whole_past_but_its_last_token(self, engine, root):
+        [first] = run(engine, [self.draft(root, sampling=GREEDY)])
+        children = run(engine, [self.draft(first.beam, seed) for seed in range(3)])
+        assert all(child.prefilled_tokens == 0 for child in children)
+        assert min(child.reused_tokens for child in children) >= first.reused_tokens + first.beam.num_tokens - 1
+        engine.release([child.beam.node for child in children])
+
+    def test_a_seed_fixes_its_draft_whatever_shares_the_batch(self, engine, root):
+        def alone_or_not(others):
+            drafts = [self.draft(root, 7, is_to_end=True, is_last_use=False)]
+            drafts += [self.draft(root, seed, is_to_end=True, is_last_use=False) for seed in range(100, 100 + others)]
+            return run(engine, drafts)[0].beam.text
+
+        assert alone_or_not(0) == alone_or_not(5) == alone_or_not(20)
+
+    def test_seeds_give_different_samples(self, engine, root):
+        texts = {drafted.beam.text for drafted in run(engine, [self.draft(root, s, is_to_end=True) for s in range(20)])}
+        assert len(texts) > 1
+
+    def test_the_token_limit_ends_a_draft_as_length(self, engine, root):
+        [drafted] = run(engine, [self.draft(root, is_to_end=True, max_tokens=3)])
+        assert drafted.beam.finish == "length"
+        assert drafted.beam.num_tokens == 3
+
+    def test_a_cancelled_draft_gives_what_it_has(self, engine, root):
+        draft = self.draft(root, is_to_end=True)
+        engine.start(draft)
+        for _ in range(3):
+            assert engine.advance(Budget(600).start()) == []
+        [cut] = engine.cancel([draft.id, -1])
+        assert cut.beam.finish == "deadline"
+        assert cut.beam.num_tokens >= 2
+        assert engine.advance(Budget(600).start()) == []
+
+    def test_a_draft_cancelled_before_its_first_token_has_no_steps(self, engine, root):
+        draft = self.draft(root)
+        engine.start(draft)
+        [cut] = engine.cancel([draft.id])
+        assert cut.steps == ()
+
+    def test_an_expired_deadline_changes_nothing(self, engine, root):
+        [undisturbed] = run(engine, [self.draft(root, 3, is_to_end=True, is_last_use=False)])
+        over = Budget(600).start()
+        over.cancel()
+        draft = self.draft(root, 3, is_to_end=True)
+        engine.start(draft)
+        done: list[Drafted] = []
+        for _ in range(1000):
+            assert engine.advance(over) == [] or done
+            done = engine.advance(Budget(600).start())
+            if done:
+                break
+        assert done[0].beam.text == undisturbed.beam.text
+
+    def test_releasing_unknown_nodes_is_harmless(self, engine):
+        engine.release([-1, 10**9])
+
+    def test_more_drafts_than_fit_together_all_come_back(self, engine, root):
+        count = engine.info.max_sequences + 10
+        assert len(run(engine, [self.draft(root, seed, is_to_end=True) for seed in range(count)])) == count
