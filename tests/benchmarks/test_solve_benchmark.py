@@ -1,0 +1,68 @@
+"""The solve benchmark, on a few problems: it runs, continues what was killed, and ends with one JSON line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def run(checkpoint: Path, *options: str) -> tuple[dict[str, Any], str]:
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "solve.py"), "--quick", "--checkpoint", str(checkpoint), *options],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+def test_a_quick_run_ends_with_one_json_line_that_holds_all_figures(tmp_path: Path) -> None:
+    result, text = run(tmp_path / "run.jsonl")
+    assert {"date", "commit", "machine", "figures"} <= result.keys()
+    figures = result["figures"]
+    rows = {(row["solver"], row["strategy"], row["n"]): row for row in figures["accuracy"]["cells"]}
+    assert len(rows) == 3 + 2 * 4
+    assert all(row["of"] == 7 for row in rows.values())
+    assert rows["nano", "weighted", 4]["decoded_tokens"] == rows["nano", "best_of_n", 4]["decoded_tokens"]
+    assert figures["accuracy"]["counters"]["prefilled_other_than_once"] == 0
+    assert [each["k"] for each in figures["accuracy"]["coverage"]] == [1, 2, 3, 4]
+    assert all(table["solves"] == 4 for table in figures["deadline"]["tables"].values())
+    assert figures["startup"]["rows"][0]["exit_code"] == 0
+    assert "beam n=4 - greedy" in text
+    assert not (tmp_path / "run.jsonl").exists()
+
+
+def test_a_run_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    first, _ = run(path, "--only", "accuracy")
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]) + lines[-1][:40], encoding="utf-8")  # killed while it wrote
+    second, text = run(path, "--only", "accuracy")
+    assert second["figures"]["accuracy"]["resumed_solves"] == 7 * (len(lines) - 1)
+    assert "are taken from" in text
+    accuracies = [[row["accuracy"] for row in each["figures"]["accuracy"]["cells"]] for each in (first, second)]
+    assert accuracies[0] == accuracies[1]
+
+
+@pytest.fixture
+def accuracy(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import accuracy
+
+    return accuracy
+
+
+def test_intervals_and_tests_match_published_values(accuracy: Any) -> None:
+    assert accuracy.share([True] * 8 + [False] * 2)["interval95"] == [0.4902, 0.9433]  # R: prop.test(8, 10, correct=F)
+    assert accuracy.mcnemar_p(9, 1) == pytest.approx(0.021484375)  # R: binom.test(9, 10)
+    assert accuracy.mcnemar_p(3, 3) == 1.0
+    assert accuracy.pass_at_k(10, 3, 1) == pytest.approx(0.3)
+    assert accuracy.pass_at_k(10, 3, 2) == pytest.approx(1 - 7 * 6 / 90)
+    assert accuracy.pass_at_k(4, 4, 4) == 1.0
