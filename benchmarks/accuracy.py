@@ -18,8 +18,11 @@ import hashlib
 import json
 import math
 import multiprocessing
+import multiprocessing.connection
+import os
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -107,6 +110,18 @@ def run_key(seed: int, num_problems: int) -> str:
 # -- in the workers ------------------------------------------------------------------------------------------------
 
 _loaded: dict[tuple[str, str], Any] = {}  # in a worker: its pipelines
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when the benchmark is killed; it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def solve_chunk(cell: Cell, indices: Sequence[int], seed: int, max_n: int) -> list[Solve]:
@@ -229,7 +244,8 @@ def run(
     todo = list(_chunks(widths, num_problems, checkpoint))
     progress = _Progress(sum(cell.weight * len(indices) for cell, indices in todo))
     if todo:
-        with concurrent.futures.ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn")) as pool:
+        context = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(num_workers, context, _end_with_parent) as pool:
             futures = {
                 pool.submit(solve_chunk, cell, indices, seed, max(widths)): (cell, indices) for cell, indices in todo
             }
@@ -375,7 +391,7 @@ def mcnemar_p(gains: int, losses: int) -> float:
     """Two-sided exact p: of `gains + losses` fair coins, a split at least as uneven as this one."""
     n = gains + losses
     tail = sum(math.comb(n, k) for k in range(min(gains, losses) + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, 2 * tail / (1 << n))
 
 
 def pass_at_k(n: int, num_right: int, k: int) -> float:
