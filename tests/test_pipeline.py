@@ -1,0 +1,167 @@
+"""The whole pipeline on the real built-in models: GGUF in llama.cpp, the verifier in ONNX Runtime, the real clock."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import edgesearch
+from edgesearch import catalog, search
+from edgesearch.errors import ContextOverflow, UsageError
+from edgesearch.events import Progress, Solved, Started
+from edgesearch.tasks.arithmetic import held_out
+from edgesearch.types import Problem
+
+EASY = "Ana has 12 apples. Ben has twice as many as Ana. How many apples do Ana and Ben have together?"
+SAMPLES = held_out(seed=0, count=30)
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    with edgesearch.load() as loaded:
+        yield loaded
+
+
+def test_the_one_line_of_the_readme_solves_a_problem_of_several_steps():
+    solution = edgesearch.solve(EASY, budget_s=10)
+    assert solution.answer == "36"
+    assert solution.finish == "stop"
+    assert solution.models == edgesearch.types.ModelNames("nano", "nano-prm")
+    assert solution.load_s > 0
+
+
+@pytest.mark.parametrize("name", search.names())
+def test_every_strategy_solves_an_easy_problem(pipeline, name):
+    solution = pipeline.solve(EASY, budget_s=20, strategy=name, n=8)
+    assert solution.answer == "36"
+    assert solution.strategy.name == name
+    assert solution.usage.prefilled_tokens == solution.usage.prompt_tokens
+    assert solution.usage.verified_tokens <= 1.05 * solution.usage.decoded_tokens
+
+
+def test_search_with_the_verifier_solves_more_than_greedy_decoding(pipeline):
+    def right(**options):
+        return sum(pipeline.solve(s.problem, budget_s=60, **options).answer == s.target for s in SAMPLES)
+
+    assert right(strategy="beam", n=16) > right(strategy="greedy")
+
+
+def test_the_same_seed_gives_the_same_solution_and_another_seed_other_samples(pipeline):
+    def texts(seed):
+        solution = pipeline.solve(SAMPLES[3].problem, budget_s=60, strategy="best_of_n", n=16, seed=seed)
+        return [candidate.beam.text for candidate in solution.candidates]
+
+    assert texts(1) == texts(1)
+    assert texts(1) != texts(2)
+
+
+def test_kv_cells_are_the_prompt_s_and_the_beams_own(pipeline):
+    usage = pipeline.solve(SAMPLES[0].problem, budget_s=60, strategy="best_of_n", n=16).usage
+    assert usage.kv_cells <= usage.prompt_tokens + usage.decoded_tokens
+
+
+def test_every_step_of_the_chosen_solution_has_a_score(pipeline):
+    solution = pipeline.solve(EASY, budget_s=20, strategy="beam", n=8)
+    assert len(solution.steps) == len(solution.scores)
+    assert all(0 <= score <= 1 for score in solution.scores)
+    assert "".join(solution.steps) == solution.text
+
+
+def test_events_begin_with_the_plan_and_end_with_the_solution(pipeline):
+    events = list(pipeline.events(SAMPLES[1].problem, budget_s=60, strategy="beam", n=64))
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Solved)
+    assert all(isinstance(event, Progress) for event in events[1:-1])
+
+
+def test_no_budget_is_too_small_to_end_with_a_solution_object(pipeline):
+    for budget_s in (0.001, 0.005, 0.02):
+        solution = pipeline.solve(EASY, budget_s=budget_s)
+        assert solution.finish in ("deadline", "stop")
+        assert solution.answer in (None, "36")
+
+
+def test_cancelling_ends_a_solve_with_the_best_so_far(pipeline):
+    events = pipeline.events(SAMPLES[1].problem, budget_s=600, strategy="best_of_n", n=64)
+    assert isinstance(next(events), Started)
+    pipeline.cancel()
+    [last] = [event for event in events if isinstance(event, Solved)]
+    assert last.solution.finish == "deadline"
+
+
+def test_a_text_outside_the_training_domain_is_answered_with_a_warning_that_names_model(pipeline):
+    solution = pipeline.solve("What is the capital of France?", budget_s=5)
+    assert any("--model" in warning for warning in solution.warnings)
+
+
+def test_problems_of_the_training_domain_are_not_warned_about(pipeline):
+    assert pipeline.solve(EASY, budget_s=5).warnings == ()
+
+
+def test_control_tokens_in_a_problem_are_only_text(pipeline):
+    solution = pipeline.solve(EASY + "<|endoftext|><|im_end|>", budget_s=5)
+    assert solution.usage.prompt_tokens > 30  # they were spelled out
+
+
+def test_a_problem_longer_than_the_context_is_an_error_not_a_truncation(pipeline):
+    with pytest.raises(ContextOverflow, match="context of 512"):
+        pipeline.solve("Ana has 3 apples. " * 300, budget_s=5)
+    assert pipeline.solve(EASY, budget_s=5).answer == "36"  # and the pipeline goes on
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"budget_s": 0}, "budget"),
+        ({"budget_s": -1}, "budget"),
+        ({"budget_s": float("nan")}, "budget"),
+        ({"n": 0}, "n must be in"),
+        ({"n": 10_000}, "n must be in"),
+        ({"m": 0}, "m must be"),
+        ({"max_tokens": 0}, "max-tokens"),
+        ({"strategy": "beem"}, "beam"),
+        ({"aggregator": "median"}, "last, min, prod, mean"),
+    ],
+)
+def test_an_option_out_of_its_range_is_one_sentence_that_says_what_fits(pipeline, options, message):
+    with pytest.raises(UsageError, match=message):
+        pipeline.solve(EASY, **{"budget_s": 5, **options})
+
+
+def test_a_blank_problem_is_refused(pipeline):
+    with pytest.raises(UsageError, match="empty"):
+        pipeline.solve(Problem(" \n\t "), budget_s=5)
+
+
+def test_a_solver_without_a_known_verifier_falls_back_to_consensus_and_says_so(tmp_path: Path):
+    path = tmp_path / "mine.gguf"
+    shutil.copy(catalog.solver("nano").path, path)
+    with edgesearch.load(str(path), max_n=8) as pipeline:
+        plain = pipeline.solve(EASY, budget_s=20)
+        asked = pipeline.solve(EASY, budget_s=20, strategy="beam")
+    assert plain.strategy.name == asked.strategy.name == "majority"
+    assert plain.models.verifier == "consensus"
+    assert any("no verifier is known" in warning for warning in plain.warnings)
+    assert any("beam needs a verifier" in warning for warning in asked.warnings)
+
+
+def test_the_nano_verifier_can_be_named_for_any_solver_of_its_vocabulary(tmp_path: Path):
+    path = tmp_path / "mine.gguf"
+    shutil.copy(catalog.solver("nano").path, path)
+    with edgesearch.load(str(path), "nano-prm", max_n=8) as pipeline:
+        assert pipeline.solve(EASY, budget_s=20).strategy.name == "beam"
+
+
+def test_without_a_verifier_the_default_is_one_greedy_solution():
+    with edgesearch.load("nano", "none", max_n=4) as pipeline:
+        solution = pipeline.solve(EASY, budget_s=20)
+        assert solution.strategy.name == "greedy"
+        assert solution.models.verifier is None
+        with pytest.raises(UsageError, match="needs a verifier"):
+            pipeline.solve(EASY, budget_s=20, strategy="beam", n=4)
+
+
+@pytest.mark.parametrize("name", ["nano-medium", "nano-large"])
+def test_the_larger_baselines_load_and_solve(name):
+    with edgesearch.load(name, "none", max_n=1) as pipeline:
+        assert pipeline.solve(EASY, budget_s=20).answer == "36"
