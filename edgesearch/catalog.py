@@ -166,14 +166,23 @@ def solver(reference: str, *, directory: Path | None = None) -> SolverSpec:
 def verifier(reference: str, *, directory: Path | None = None) -> VerifierSpec:
     """The verifier that a reference means; as `solver`, and the path may be that of an .onnx file.
 
+    The name of a solver means the verifier that was trained for it.
+
     Raises:
         ModelNotFound, UsageError, IntegrityError, EndpointError: as `solver`.
     """
-    found = _find(reference, "verifier", directory)
+    of_solver = _verifier_of(reference, directory)
+    found = _find(of_solver or reference, "verifier", directory)
     if isinstance(found, Path):
         return VerifierSpec(found.stem, found)
     with _blaming(found.path):
         return VerifierSpec(found.summary.name, found.weights, is_builtin=True, **found.settings)
+
+
+def _verifier_of(reference: str, directory: Path | None) -> str:
+    """The verifier named in a solver's manifest; empty where the reference is not a solver's name."""
+    path = _manifests(directory).get(reference)
+    return "" if path is None else str(_load(path).settings.get("verifier", ""))
 
 
 def known(*, directory: Path | None = None) -> list[ModelSummary]:

@@ -23,7 +23,7 @@ from edgesearch.search.select import aggregate
 from edgesearch.types import Beam, Candidate, Prompt, Sampling, Step, Usage
 from edgesearch.verifiers.base import Verifier
 
-_FINAL_S = 0.012
+_FINAL_S = 0.008
 """Kept back before a deadline for selecting and printing."""
 _JUDGE_TOKENS = 1024
 """Solution tokens judged in one call at most, so that the clock is looked at in between."""

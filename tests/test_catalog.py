@@ -172,7 +172,8 @@ def test_a_reference_that_cannot_be_a_solver_is_refused(
         catalog.solver(reference, directory=directory)
 
 
-def test_a_solver_is_no_verifier(directory: Path) -> None:
+def test_a_solver_that_has_no_verifier_is_none_itself(directory: Path) -> None:
+    write_manifest(directory, TINY, verifier='""')
     with pytest.raises(UsageError, match="tiny is a solver, not a verifier"):
         catalog.verifier("tiny", directory=directory)
 
@@ -236,3 +237,8 @@ def test_a_verifiers_aggregator_is_one_of_four(directory: Path) -> None:
     write_manifest(directory, JUDGE, aggregator='"median"')
     with pytest.raises(IntegrityError, match="aggregator must be last, min, prod, mean"):
         catalog.verifier("judge", directory=directory)
+
+
+def test_the_name_of_a_solver_means_its_own_verifier(directory: Path) -> None:
+    assert catalog.verifier("tiny", directory=directory) == catalog.verifier("judge", directory=directory)
+    assert catalog.verifier("nano") == catalog.verifier("nano-prm")

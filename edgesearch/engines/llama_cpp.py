@@ -32,13 +32,15 @@ from edgesearch.engines.sampling import draw
 from edgesearch.engines.steps import StepBuilder
 from edgesearch.errors import ContextOverflow, EdgesearchError, UsageError
 from edgesearch.prompt import ChatTemplate
-from edgesearch.types import Finish, Prompt
+from edgesearch.types import Beam, Finish, Prompt, Sampling
 
 _BATCH = 512
 _UBATCH = 128  # bounds how much of a prefill an interrupted decode loses; measured as fast as 512
 _MIN_SOLUTION_TOKENS = 16
 _PACE_WIDTHS = (1, 4, 16)
+_PACE_PREFIX = 64
 _PACE_BUDGET_S = 3.0
+_PACE_LIMIT_S = 600.0
 
 
 @dataclass(slots=True, eq=False)
@@ -477,36 +479,38 @@ class LlamaCppEngine:
     # -- pace ------------------------------------------------------------------------------------------------------
 
     def _measure(self) -> Pace:
-        """Times a prefill and decodes of a few widths on throw-away tokens; warms the weights up as well."""
+        """Times a prefill and passes of a few widths, drawing included, on throw-away drafts; warms the weights up."""
         deadline = Budget(_PACE_BUDGET_S).start()
         token = max(0, self._model.lib.llama_vocab_eos(self._model.vocab))
-        prefix = min(64, self._info.max_context // 2)
-        self._context.abort.rest()
-        self._timed([token], [0], [0])  # first touch of the weights
-        seconds = self._timed([token] * prefix, range(1, prefix + 1), [0] * prefix)
-        prefill = prefix / max(seconds, 1e-6)
+        prompt = Prompt("the pace")
+        length = min(_PACE_PREFIX, self._info.max_context // 2)
+        node = _Node(self._take_sequence(), Segment(self._cells), 0, [token], length + 1, is_prompt=True)
+        self._nodes[prompt.id] = node
+        self._pass_s(prompt, 1, 1)  # the first touch of the weights
+        node.pending, node.logits = [token] * length, None
+        prefill_s = self._pass_s(prompt, 1, 1)
         points: list[tuple[int, float]] = []
-        position = prefix + 1
         for width in _PACE_WIDTHS:
-            if width > self._num_sequences or deadline.expired():
+            if width > self._max_running or (points and deadline.expired()):
                 break
-            for sequence in range(1, width):
-                self._context.fork(0, sequence)
-            trials = [
-                self._timed([token] * width, [position + i] * width, range(width))
-                for i in range(3 if not points or points[-1][1] < 0.02 else 1)
-            ]
-            points.append((width, min(trials)))
-            for sequence in range(1, width):
-                self._context.free(sequence)
-            self._context.free(0, position)
+            is_quick = not points or points[-1][1] < 0.02
+            points.append((width, self._pass_s(prompt, width, 6 if is_quick else 2)))
         self._reset()
-        return Pace(tuple(points), prefill)
+        return Pace(tuple(points), length / max(prefill_s, 1e-6))
 
-    def _timed(self, tokens: Sequence[int], positions: Sequence[int], sequences: Sequence[int]) -> float:
-        start = time.perf_counter()
-        result = self._context.decode(tokens, positions, sequences, [True] * len(tokens))
-        if result != "ok":
-            raise EdgesearchError("the KV cache is too small to decode at all; raise --max-tokens or lower --n")
-        self._context.logits(1)
-        return time.perf_counter() - start
+    def _pass_s(self, prompt: Prompt, width: int, num_passes: int) -> float:
+        """Seconds of a pass with that many drafts from a prompt's node: the quickest of a few."""
+        forever = Budget(_PACE_LIMIT_S).start()
+        drafts = [
+            Draft(Beam(prompt), Sampling(top_k=0), seed, num_passes + 2, is_to_end=True, is_last_use=False)
+            for seed in range(width)
+        ]
+        for draft in drafts:
+            self.start(draft)
+        seconds = []
+        for _ in range(num_passes):
+            start = time.perf_counter()
+            self.advance(forever)
+            seconds.append(time.perf_counter() - start)
+        self.cancel([draft.id for draft in drafts])
+        return min(seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -83,3 +84,17 @@ def test_a_mac_that_does_not_tell_its_performance_cores_uses_all(
 
 def test_this_machine_has_at_least_one_core() -> None:
     assert threads.usable_cores() >= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("max 100000\n", None), ("200000 100000\n", 2), ("150000 100000\n", 1), ("50000 100000\n", 1), ("", None)],
+)
+def test_a_container_s_quota_limits_the_threads(tmp_path: Path, text: str, expected: int | None) -> None:
+    file = tmp_path / "cpu.max"
+    file.write_text(text)
+    assert threads._container_quota(file) == expected
+
+
+def test_where_there_is_no_control_group_there_is_no_quota(tmp_path: Path) -> None:
+    assert threads._container_quota(tmp_path / "missing") is None
