@@ -15,8 +15,7 @@ import click
 from edgesearch.budget import parse_duration
 from edgesearch.errors import EdgesearchError, NoAnswer, UsageError
 from edgesearch.events import Solved
-from edgesearch.search.base import AGGREGATORS
-from edgesearch.types import Problem, Solution
+from edgesearch.types import AGGREGATORS, Problem, Solution
 
 from . import json_output, render
 from .failures import explain
@@ -205,7 +204,10 @@ def solve(
         if output.has_progress:
             note(f"Loading {one_line(model)} ...")  # before the slow imports
         view = render.open_view(is_shown=output.has_progress)
-        with closing(view), _loader(ctx)(model, verifier, max_n=n, num_threads=threads) as pipeline:
+        with (
+            closing(view),
+            _loader(ctx)(model, verifier, max_n=n, max_tokens=max_tokens, num_threads=threads) as pipeline,
+        ):
             run = Run(pipeline, search, output, view, interrupts)
             if single is not None:
                 exit_code = run.one(single, budget_s)

@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 
 from edgesearch import hub, integrity
 from edgesearch.errors import IntegrityError, ModelNotFound, UsageError
-from edgesearch.types import Sampling
+from edgesearch.types import AGGREGATORS, Sampling
 
 SCHEMA_VERSION = 1
 Role = Literal["solver", "verifier"]
@@ -31,7 +31,6 @@ GENERIC_SYSTEM_PROMPT = (
     "Close with a line of exactly this form, your final answer inside the braces: The answer is \\boxed{...}"
 )
 GENERIC_SAMPLING = Sampling(temperature=0.8, top_k=40, top_p=0.95)
-_AGGREGATORS = ("last", "min", "prod", "mean")
 _SUFFIXES = tuple(f".{name}" for name in get_args(Format))
 _REPAIR = "reinstall edgesearch: pip install --force-reinstall edgesearch"
 
@@ -138,7 +137,7 @@ class VerifierSpec:
     is_builtin: bool = False
 
     def __post_init__(self) -> None:
-        _require("aggregator", self.aggregator in _AGGREGATORS, self.aggregator, ", ".join(_AGGREGATORS))
+        _require("aggregator", self.aggregator in AGGREGATORS, self.aggregator, ", ".join(AGGREGATORS))
 
 
 def solver(reference: str, *, directory: Path | None = None) -> SolverSpec:

@@ -95,11 +95,15 @@ class _Task:
     partial: list[Beam] = field(default_factory=list)
     """Beams that were cut off."""
     lane: Draft | None = None
+    """The safety lane's draft, until it is done or not needed any more."""
+    lane_id: int = -1
     fallback: Beam | None = None
     """The safety lane's finished solution."""
     nodes: set[int] = field(default_factory=set)
     num_drafts: int = 0
     is_over: bool = False
+    """Whether the strategy has ended."""
+    is_closing: bool = False
     usage: Usage = field(default_factory=Usage)
 
 
@@ -125,17 +129,38 @@ class Driver:
         root = Beam(job.prompt)
         task = _Task(job, job.strategy.run(root, job.config), max_tokens=job.max_tokens)
         token_ids = self._engine.open(job.prompt)
+        try:
+            self._begin(task, root, token_ids)
+        except BaseException:
+            self._release(task, {job.prompt.id})
+            raise
+        number = next(self._task_ids)
+        self._tasks[number] = task
+        return number
+
+    def _begin(self, task: _Task, root: Beam, token_ids: Sequence[int]) -> None:
+        job = task.job
         task.max_tokens = min(task.max_tokens, self._verifier_room(job, len(token_ids)))
         task.nodes.add(job.prompt.id)
         task.usage = dataclasses.replace(task.usage, prompt_tokens=len(token_ids))
         if job.strategy.needs_scores and self._verifier is not None:
             self._open_verifier(task, token_ids)
-        number = next(self._task_ids)
-        self._tasks[number] = task
         if job.has_safety_lane:
-            task.lane = self._start(task, root, Expand([root], is_to_end=True, temperature=0.0), is_lane=True)
+            self._start_lane(task, root)
         self._continue(task)
-        return number
+
+    def close(self) -> None:
+        """Drops all jobs without their results; the engine and the verifier hold nothing of them afterwards.
+
+        For a solve that was abandoned or failed: nothing is judged, and no state is relied on.
+        """
+        self._engine.clear()
+        for task in self._tasks.values():
+            task.search.close()
+            if self._verifier is not None:
+                self._verifier.release(task.nodes)
+        self._tasks.clear()
+        self._task_of_draft.clear()
 
     def turn(self) -> list[tuple[int, JobResult]]:
         """One round for all jobs: deadlines, scores, one pass of the engine. Returns the jobs that ended."""
@@ -166,7 +191,8 @@ class Driver:
                 request = next(task.search) if reply is None else task.search.send(reply)
             except StopIteration:
                 task.is_over = True
-                task.frontier = []
+                task.frontier.clear()
+                task.replies.clear()
                 return
             task.request = request
             if isinstance(request, Expand):
@@ -195,6 +221,10 @@ class Driver:
                 draft = self._start(task, beam, request)
                 task.slots[draft.id] = place
 
+    def _start_lane(self, task: _Task, root: Beam) -> None:
+        task.lane = self._start(task, root, Expand([root], is_to_end=True, temperature=0.0), is_lane=True)
+        task.lane_id = task.lane.id
+
     def _start(self, task: _Task, beam: Beam, request: Expand, *, is_lane: bool = False) -> Draft:
         sampling = task.job.sampling
         if request.temperature is not None:
@@ -220,16 +250,20 @@ class Driver:
         task = self._task_of_draft.pop(drafted.draft.id)
         beam = drafted.beam
         self._book(task, drafted)
-        if task.is_over:
+        if drafted.draft.id == task.lane_id:
+            if task.lane is not None and beam.finish != "deadline" and beam.steps:
+                task.fallback = beam
+            task.lane = None
+            return
+        if task.is_over or task.is_closing:
             task.partial.append(beam)
             return
-        if drafted.draft.is_to_end and beam.is_alive:
+        if beam.steps and beam.is_alive and (drafted.draft.is_to_end or not drafted.steps):
             beam = _truncated(beam)
-        if task.lane is not None and drafted.draft.id == task.lane.id:
-            task.lane, task.fallback = None, beam
-            return
         place = task.slots.pop(drafted.draft.id)
-        if beam.is_alive:
+        if not beam.steps:  # no room for even one token of it
+            task.partial.append(beam)
+        elif beam.is_alive:
             task.nodes.add(beam.node)
             task.replies[place] = beam
         else:
@@ -367,13 +401,27 @@ class Driver:
         return min(deadlines, key=lambda deadline: deadline.remaining())
 
     def _collect_ended(self) -> list[tuple[int, JobResult]]:
-        ended = [(n, task) for n, task in self._tasks.items() if task.is_over or self._must_end(task)]
+        ended = [(n, task) for n, task in self._tasks.items() if self._has_ended(task)]
         return [(number, self._close(number, task)) for number, task in ended]
 
+    def _has_ended(self, task: _Task) -> bool:
+        """Over, and no safety lane still looks for a first answer; or out of time."""
+        if self._must_end(task):
+            return True
+        return task.lane is None and (task.is_over or self._cannot_judge(task))
+
+    def _cannot_judge(self, task: _Task) -> bool:
+        """Whether the search waits for scores that the time left does not allow: waiting on is of no use."""
+        waiting = [beam for _, (_, beam) in self._blocked(task)]
+        if not waiting or self._verifier is None:
+            return False
+        least = min(_new_tokens(beam) for beam in waiting) * self._verifier.seconds_per_token * _PESSIMISM
+        return least > task.job.deadline.remaining() - _FINAL_S / 2
+
     def _close(self, number: int, task: _Task) -> JobResult:
-        is_cut = not task.is_over
+        is_cut = not task.is_over or task.lane is not None
         task.search.close()
-        task.is_over = True
+        task.is_closing = True
         drafts = [draft for draft, owner in self._task_of_draft.items() if owner is task]
         for drafted in self._engine.cancel(drafts):
             self._take(drafted)
@@ -394,7 +442,8 @@ class Driver:
             return candidates
         if task.fallback is not None:
             candidates.append(self._candidate(task, task.fallback))
-        unfinished = {beam.node: beam for beam in (*task.partial, *task.frontier) if beam.steps}
+        grown = [beam for beam in task.replies if beam is not None and beam.is_alive]
+        unfinished = {beam.node: beam for beam in (*task.partial, *grown, *task.frontier) if beam.steps}
         return candidates + [self._candidate(task, beam) for beam in unfinished.values()]
 
     def _candidate(self, task: _Task, beam: Beam) -> Candidate:
@@ -420,5 +469,5 @@ def _new_tokens(beam: Beam) -> int:
 def _truncated(beam: Beam) -> Beam:
     """A beam whose token limit fell on a step's end: cut off, not alive."""
     last = beam.steps[-1]
-    cut = Step(last.text, last.token_ids, last.logprob, "length")
+    cut = Step(last.text, last.token_ids, last.logprob, "length", num_folded=last.num_folded)
     return Beam(beam.prompt, (*beam.steps[:-1], cut), beam.scores)

@@ -20,8 +20,8 @@ from edgesearch.errors import UsageError
 from edgesearch.events import Event, Progress, Solved, Started
 from edgesearch.planner.width import Plan, Speeds, plan
 from edgesearch.prompt import make_prompt
-from edgesearch.search.base import AGGREGATORS, Aggregator, Strategy
-from edgesearch.types import Candidate, ModelNames, Problem, Prompt, Solution, StrategyUsed
+from edgesearch.search.base import Strategy
+from edgesearch.types import AGGREGATORS, Aggregator, Candidate, ModelNames, Problem, Prompt, Solution, StrategyUsed
 from edgesearch.verifiers.base import Verifier
 
 _PROGRESS_S = 0.1
@@ -31,7 +31,12 @@ _MAX_N = {True: 64, False: 16}
 
 
 def load(
-    solver: str = "nano", verifier: str = "auto", *, max_n: int | None = None, num_threads: int | None = None
+    solver: str = "nano",
+    verifier: str = "auto",
+    *,
+    max_n: int | None = None,
+    max_tokens: int | None = None,
+    num_threads: int | None = None,
 ) -> "Pipeline":
     """Loads a solver and its verifier.
 
@@ -39,6 +44,7 @@ def load(
         solver: a name from `edgesearch info`, a path to a GGUF, or `hf:REPO[:QUANT|FILE]`.
         verifier: `auto` (the solver's own where one is known, else consensus), `none`, `consensus`, a name or a path.
         max_n: widest search to make room for; default 64 for small models, 16 for others.
+        max_tokens: longest solution to make room for; default: the solver's own limit.
         num_threads: threads that decode; default: chosen from the machine.
 
     Raises:
@@ -46,7 +52,7 @@ def load(
     """
     start = time.monotonic()
     spec = catalog.solver(solver)
-    engine = _load_engine(spec, max_n, num_threads)
+    engine = _load_engine(spec, max_n, max_tokens or spec.max_tokens, num_threads)
     try:
         scorer, name, warnings = _load_verifier(spec, verifier, engine)
     except BaseException:
@@ -55,14 +61,18 @@ def load(
     return Pipeline(spec, engine, scorer, name, load_s=time.monotonic() - start, warnings=warnings)
 
 
-def _load_engine(spec: SolverSpec, max_n: int | None, num_threads: int | None) -> Engine:
+def _load_engine(spec: SolverSpec, max_n: int | None, max_tokens: int, num_threads: int | None) -> Engine:
     from edgesearch.engines.llama_cpp import LlamaCppEngine
 
     if max_n is None:
         max_n = _MAX_N[spec.path.exists() and spec.path.stat().st_size < _SMALL_MODEL_BYTES]
-    typical_tokens = min(spec.max_tokens, round(1.5 * spec.mean_solution_tokens))
     return LlamaCppEngine(
-        spec.path, name=spec.name, max_sequences=max_n, max_tokens=typical_tokens, num_threads=num_threads
+        spec.path,
+        name=spec.name,
+        max_sequences=max_n,
+        max_tokens=min(max_tokens, round(1.5 * spec.mean_solution_tokens)),
+        longest=max_tokens,
+        num_threads=num_threads,
     )
 
 
@@ -105,10 +115,12 @@ class Pipeline:
         self._warnings = warnings
         self._clock = clock
         self._deadline: Deadline | None = None
+        self._is_closed = False
         self.load_s = load_s
         """Seconds that loading and measuring took."""
-        self.models = ModelNames(engine.info.name, verifier_name)
-        """Names of the loaded models."""
+        device = verifier.info.device if verifier is not None else None
+        self.models = ModelNames(engine.info.name, verifier_name, engine.info.device, device)
+        """The loaded models and where they run."""
 
     def __enter__(self) -> Self:
         return self
@@ -119,7 +131,8 @@ class Pipeline:
         self.close()
 
     def close(self) -> None:
-        """Frees the models."""
+        """Frees the models; safe to call twice."""
+        self._is_closed = True
         self._engine.close()
         if self._verifier is not None:
             self._verifier.close()
@@ -166,25 +179,40 @@ class Pipeline:
             UsageError: an option out of its range.
             ContextOverflow: the problem does not fit.
         """
+        if self._is_closed:
+            raise UsageError("this pipeline is closed; load another with edgesearch.load")
         deadline = self._deadline = Budget(budget_s).start(self._clock)
         if isinstance(problem, str):
             problem = Problem(problem)
         prompt = make_prompt(problem, system=self._spec.system_prompt, step_delimiter=self._spec.step_delimiter)
         wanted, warnings = self._choose_strategy(strategy)
-        warnings += self._warnings + self._engine.warnings + self._domain_warnings(problem)
         planned = self._plan(wanted, prompt, deadline, n=n, m=m, aggregator=aggregator, max_tokens=max_tokens)
-        used = StrategyUsed(planned.strategy.name, planned.config.n, planned.config.m, planned.config.aggregator)
+        if planned.strategy is not wanted or (n is not None and planned.config.n < n and wanted.name != "greedy"):
+            warnings += (f"{planned.strategy.name} with n={planned.config.n} ran instead: {planned.reason}",)
+        warnings += self._warnings + self._domain_warnings(problem)
+        job = self._job(prompt, planned, deadline, max_tokens, temperature, seed, problem.id)
+        return self._run(problem, budget_s, job, planned.reason, warnings)
+
+    def _run(
+        self, problem: Problem, budget_s: float, job: Job, reason: str, warnings: tuple[str, ...]
+    ) -> Iterator[Event]:
+        """Runs a job; however it ends, the models hold nothing of it afterwards."""
+        used = StrategyUsed(job.strategy.name, job.config.n, job.config.m, job.config.aggregator)
         driver = Driver(self._engine, self._verifier)
-        number = driver.submit(self._job(prompt, planned, deadline, max_tokens, temperature, seed, problem.id))
-        yield Started(problem.text, budget_s, self.load_s, self.models, used, planned.reason, warnings)
-        shown_s = 0.0
-        while True:
-            for _, result in driver.turn():
-                yield Solved(self._solution(problem, result, deadline, budget_s, used, warnings))
-                return
-            if deadline.elapsed() - shown_s >= _PROGRESS_S:
-                shown_s = deadline.elapsed()
-                yield _progress(driver.view(number), planned.strategy, deadline)
+        try:
+            number = driver.submit(job)
+            shown = (*warnings, *self._engine.warnings)
+            yield Started(problem.text, budget_s, self.load_s, self.models, used, reason, shown)
+            shown_s = 0.0
+            while True:
+                for _, result in driver.turn():
+                    yield Solved(self._solution(problem, result, budget_s, used, warnings))
+                    return
+                if job.deadline.elapsed() - shown_s >= _PROGRESS_S:
+                    shown_s = job.deadline.elapsed()
+                    yield _progress(driver.view(number), job.strategy, job.deadline)
+        finally:
+            driver.close()
 
     # -- the parts -------------------------------------------------------------------------------------------------
 
@@ -198,6 +226,8 @@ class Pipeline:
         if wanted.needs_scores and self.models.verifier == "consensus":
             warning = f"{name} needs a verifier that scores; majority vote (consensus) is used instead"
             return search.strategy("majority"), (warning,)
+        if wanted.needs_scores and self._verifier is None:
+            raise UsageError(f"strategy {name} needs a verifier; use --verifier, or --strategy majority")
         return wanted, ()
 
     def _domain_warnings(self, problem: Problem) -> tuple[str, ...]:
@@ -234,7 +264,7 @@ class Pipeline:
         speeds = Speeds(
             self._engine.pace,
             self._verifier.seconds_per_token if self._verifier is not None else 0.0,
-            prompt_tokens=len(prompt.user) // 3 + len(prompt.system) // 4,  # an estimate; nothing is decoded yet
+            prompt_tokens=_estimated_tokens(prompt.user) + _estimated_tokens(prompt.system),
             mean_solution_tokens=self._spec.mean_solution_tokens,
             max_tokens=max_tokens or self._spec.max_tokens,
         )
@@ -269,7 +299,10 @@ class Pipeline:
 
         sampling = self._spec.sampling
         if temperature is not None:
-            sampling = dataclasses.replace(sampling, temperature=temperature)
+            try:
+                sampling = dataclasses.replace(sampling, temperature=temperature)
+            except ValueError as error:
+                raise UsageError(str(error)) from error
         return Job(
             prompt=prompt,
             strategy=planned.strategy,
@@ -286,7 +319,6 @@ class Pipeline:
         self,
         problem: Problem,
         result: JobResult,
-        deadline: Deadline,
         budget_s: float,
         used: StrategyUsed,
         warnings: tuple[str, ...],
@@ -304,7 +336,7 @@ class Pipeline:
             finish="deadline" if result.is_cut or beam is None else beam.finish,
             confidence=choice.confidence,
             budget_s=budget_s,
-            wall_s=deadline.elapsed(),
+            wall_s=result.job.deadline.elapsed(),
             load_s=self.load_s,
             strategy=used,
             models=self.models,
@@ -348,6 +380,11 @@ def peak_bytes() -> int | None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def _estimated_tokens(text: str) -> int:
+    """About as many as a tokeniser will give, for planning before anything is tokenised."""
+    return max(len(text) // 3, len(text.encode()) // 4)
 
 
 def _progress(view: JobView, strategy: Strategy, deadline: Deadline) -> Progress:

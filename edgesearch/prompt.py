@@ -121,7 +121,10 @@ class ChatTemplate:
     def _render(self, system: str, user: str) -> str:
         turns = [{"role": "system", "content": system}] if system else []
         try:
-            return self._template.render(messages=[*turns, {"role": "user", "content": user}], **self._context)
+            rendered = self._template.render(messages=[*turns, {"role": "user", "content": user}], **self._context)
+            if system in rendered:  # some templates drop a system turn without a word
+                return rendered
+            raise ValueError("the system turn is left out")
         except Exception as error:  # a template is a program of unknown origin: it may raise anything
             first_error = error
         try:  # templates without a system role refuse one: put its text before the problem

@@ -13,6 +13,10 @@ SCHEMA_VERSION = 1
 Finish = Literal["stop", "step", "length", "deadline"]
 """Why text ended: end of turn, step delimiter, a token limit, or the clock. Only `stop` means finished."""
 
+Aggregator = Literal["last", "min", "prod", "mean"]
+"""How step scores become one score."""
+AGGREGATORS: tuple[Aggregator, ...] = ("last", "min", "prod", "mean")
+
 _ids = itertools.count(1)
 
 
@@ -85,6 +89,8 @@ class Step:
     finish: Finish
     id: int = field(default_factory=next_id)
     """This node of the search tree: engines and verifiers keep their KV under it."""
+    num_folded: int = 0
+    """Tokens at its end that are a blank ending, drawn after its delimiter; its score is read before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,8 @@ class Beam:
             if is_blank_end and grown:
                 last = grown[-1]
                 ids, logprob = last.token_ids + step.token_ids, last.logprob + step.logprob
-                grown[-1] = Step(last.text, ids, logprob, step.finish)
+                num_folded = last.num_folded + len(step.token_ids)
+                grown[-1] = Step(last.text, ids, logprob, step.finish, num_folded=num_folded)
             else:
                 grown.append(step)
         return Beam(self.prompt, tuple(grown), self.scores)
@@ -187,10 +194,13 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ModelNames:
-    """Which models answered."""
+    """Which models answered, and where they ran."""
 
     solver: str
     verifier: str | None
+    solver_device: str = "cpu"
+    verifier_device: str | None = None
+    """None without a verifier that runs weights."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from edgesearch import search
 from edgesearch.budget import Budget, ManualClock
 from edgesearch.driver import Driver, Job, JobResult
 from edgesearch.engines.scripted import ScriptedEngine
-from edgesearch.errors import UsageError
+from edgesearch.errors import ContextOverflow, UsageError
 from edgesearch.search.base import Expand, Judge, SearchConfig, Strategy
 from edgesearch.search.select import aggregate
 from edgesearch.types import Beam, Prompt, Sampling
@@ -336,3 +336,69 @@ def test_any_search_ends_in_time_and_leaves_nothing_behind(
     assert world.engine.nodes == set()
     assert world.verifier.nodes == set()
     assert result.usage.prefilled_tokens in (0, result.usage.prompt_tokens)
+
+
+def test_steps_that_were_drawn_but_not_judged_in_time_still_answer():
+    world = World(write=lambda beam, seed: "so it is \\boxed{7}\n\nand more and more " * 20, token_s=10.0)
+    [result] = world.run(world.job("beam", budget_s=5, max_tokens=1000))
+    assert "7" in {candidate.answer for candidate in result.candidates}
+
+
+def test_a_search_whose_scores_cannot_come_in_time_ends_at_once():
+    world = World(token_s=10.0)
+    world.run(world.job("beam", budget_s=5))
+    assert world.clock.now_s < 1
+
+
+def test_one_slow_beam_does_not_hide_what_the_others_have_written():
+    def write(beam, seed):
+        return "slow " * 1000 if seed % 4 == 0 else "so \\boxed{7}\n\nmore"
+
+    world = World(write)
+    [result] = world.run(world.job("beam", n=8, budget_s=1, max_tokens=2000))
+    assert "7" in {candidate.answer for candidate in result.candidates}
+
+
+def test_the_safety_lane_goes_on_when_the_search_ends_without_an_answer():
+    def write(beam, seed):
+        return "thinking " * 40 + r"\boxed{5}" if seed == GREEDY_SEED else "no idea"
+
+    world = World(write)
+    [result] = world.run(world.job("majority", max_tokens=1000, has_safety_lane=True))
+    assert "5" in {candidate.answer for candidate in result.candidates}
+
+
+def test_a_prompt_that_the_verifier_refuses_leaves_nothing_behind():
+    world = World()
+
+    def refuse(prompt, token_ids):
+        raise ContextOverflow("too long")
+
+    world.verifier.open = refuse
+    with pytest.raises(ContextOverflow):
+        world.driver.submit(world.job("beam"))
+    assert world.engine.nodes == set()
+
+
+def test_a_closed_driver_leaves_nothing_behind():
+    world = World()
+    world.driver.submit(world.job("beam"))
+    world.driver.turn()
+    world.driver.close()
+    assert world.engine.nodes == world.verifier.nodes == set()
+    assert world.driver.turn() == []
+
+
+def test_a_draft_that_found_no_room_is_cut_off_not_lost():
+    class Full(ScriptedEngine):
+        def advance(self, deadline):
+            if len(self.passes) == 10:
+                self.passes.append(0)
+                return self.cancel([self._running[-1].draft.id])
+            return super().advance(deadline)
+
+    world = World()
+    world.engine = Full(write_rest)
+    world.driver = Driver(world.engine, world.verifier)
+    [result] = world.run(world.job("majority", n=3))
+    assert len(result.candidates) >= 2

@@ -26,7 +26,7 @@ def test_the_one_line_of_the_readme_solves_a_problem_of_several_steps():
     solution = edgesearch.solve(EASY, budget_s=10)
     assert solution.answer == "36"
     assert solution.finish == "stop"
-    assert solution.models == edgesearch.types.ModelNames("nano", "nano-prm")
+    assert (solution.models.solver, solution.models.verifier) == ("nano", "nano-prm")
     assert solution.load_s > 0
 
 
@@ -87,6 +87,47 @@ def test_cancelling_ends_a_solve_with_the_best_so_far(pipeline):
     pipeline.cancel()
     [last] = [event for event in events if isinstance(event, Solved)]
     assert last.solution.finish == "deadline"
+
+
+def test_an_abandoned_solve_does_not_disturb_the_next_one(pipeline):
+    for event in pipeline.events(SAMPLES[1].problem, budget_s=60, strategy="beam", n=64):
+        if isinstance(event, Progress):
+            break
+    assert pipeline.solve(EASY, budget_s=20).answer == "36"
+
+
+def test_a_failure_in_the_middle_of_a_solve_does_not_disturb_the_next_one(pipeline, monkeypatch):
+    def fail(beams):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline._verifier, "judge", fail)
+        with pytest.raises(MemoryError):
+            pipeline.solve(EASY, budget_s=20, strategy="beam")
+    assert pipeline.solve(EASY, budget_s=20, strategy="beam").answer == "36"
+
+
+def test_problems_that_only_the_verifier_cannot_read_cost_nothing_later(pipeline):
+    problem = "Ana has 3 apples. " * 81  # fits the solver's context, leaves the verifier too little
+    for _ in range(150):
+        with pytest.raises(ContextOverflow, match="verifier"):
+            pipeline.solve(problem, budget_s=5, strategy="beam")
+    assert pipeline.solve(EASY, budget_s=20, strategy="beam", n=64).answer == "36"
+
+
+def test_a_closed_pipeline_says_so():
+    closed = edgesearch.load(max_n=1)
+    events = closed.events(EASY, budget_s=5)
+    next(events)
+    closed.close()
+    events.close()
+    with pytest.raises(UsageError, match="closed"):
+        closed.solve(EASY, budget_s=5)
+
+
+def test_a_narrower_search_than_asked_for_is_said(pipeline):
+    solution = pipeline.solve(EASY, budget_s=0.02, strategy="beam", n=64)
+    assert any("ran instead" in warning for warning in solution.warnings)
 
 
 def test_a_text_outside_the_training_domain_is_answered_with_a_warning_that_names_model(pipeline):

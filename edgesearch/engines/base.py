@@ -151,6 +151,10 @@ class Engine(Protocol):
         """Frees what is kept under these node ids. Unknown ids are ignored."""
         ...
 
+    def clear(self) -> None:
+        """Forgets all drafts and everything that is kept, whatever state it is in; nothing once closed."""
+        ...
+
     def close(self) -> None:
         """Frees the weights; safe to call twice."""
         ...

@@ -37,6 +37,7 @@ from edgesearch.types import Beam, Finish, Prompt, Sampling
 _BATCH = 512
 _UBATCH = 128  # bounds how much of a prefill an interrupted decode loses; measured as fast as 512
 _MIN_SOLUTION_TOKENS = 16
+_FULL = "the KV cache was full, so the least likely drafts were cut off; lower --n or --max-tokens"
 _PACE_WIDTHS = (1, 4, 16)
 _PACE_PREFIX = 64
 _PACE_BUDGET_S = 3.0
@@ -91,6 +92,7 @@ class LlamaCppEngine:
         name: str | None = None,
         max_sequences: int = 64,
         max_tokens: int = 1024,
+        longest: int | None = None,
         num_threads: int | None = None,
         has_extra_buffers: bool | None = None,
         num_cells: int | None = None,
@@ -101,7 +103,8 @@ class LlamaCppEngine:
             path: a GGUF file.
             name: shown in reports; the file's name by default.
             max_sequences: drafts that can be under way together, at most 250.
-            max_tokens: tokens a solution may have; with `max_sequences` it sizes the cache.
+            max_tokens: tokens a solution usually has; with `max_sequences` it sizes the cache.
+            longest: tokens that one solution may have at most; the cache has room for one such; default: max_tokens.
             num_threads: default: chosen from the machine and the model's size.
             has_extra_buffers: whether llama.cpp may repack weights; default: unless it crashes here (probe.py).
             num_cells: size of the KV cache in tokens; default: from the two limits and the memory there is.
@@ -114,25 +117,37 @@ class LlamaCppEngine:
             raise UsageError(f"n must be in [1, {MAX_SEQUENCES - 6}] for a model in this process, not {max_sequences}")
         header = read_header(path)
         self._warnings: list[str] = []
+        self._is_full_reported = self._is_closed = False
         if has_extra_buffers is None:
             has_extra_buffers = self._probe()
-        cells = num_cells or memory.plan_cells(header, max_sequences=max_sequences, max_tokens=max_tokens)
+        cells = num_cells or memory.plan_cells(
+            header, max_sequences=max_sequences, max_tokens=max_tokens, longest=longest or max_tokens
+        )
         self._model = NativeModel(path, has_extra_buffers=has_extra_buffers)
+        try:
+            self._prepare(name or path.stem, header, max_sequences, num_threads, cells)
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(
+        self, name: str, header: GgufHeader, max_sequences: int, num_threads: int | None, num_cells: int
+    ) -> None:
         num_threads = num_threads or threads.for_model(self._model.size_bytes)
         # Each prompt's own node holds a sequence beside those of the drafts.
         self._num_sequences = min(MAX_SEQUENCES, 2 * max_sequences + 4)
         self._context = NativeContext(
             self._model,
-            num_cells=cells,
+            num_cells=num_cells,
             max_sequences=self._num_sequences,
             num_threads=num_threads,
             batch_size=_BATCH,
             ubatch_size=_UBATCH,
         )
-        self._max_running = max_sequences
+        self._max_running = max_sequences + 1  # beside n beams, a safety lane
         self._control = [token for token in range(self._model.vocab_size) if self._model.is_control(token)]
         self._template = self._make_template()
-        self._info = self._make_info(name or path.stem, header, num_threads)
+        self._info = self._make_info(name, header, max_sequences, num_threads)
         self._pieces: dict[int, bytes] = {}
         self._ends = frozenset(token for token in range(self._model.vocab_size) if self._model.is_end(token))
         self._reset()
@@ -154,14 +169,17 @@ class LlamaCppEngine:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return tuple(self._warnings)
+        return (*self._warnings, _FULL) if self._is_full_reported else tuple(self._warnings)
 
     def _probe(self) -> bool:
         from edgesearch.engines.probe import extra_buffers_work
 
         works = extra_buffers_work()
         if not works:
-            self._warnings.append("this build of llama.cpp crashes with repacked weights on this CPU; they are off")
+            self._warnings.append(
+                "repacked weights crash, or could not be tried, with this build of llama.cpp on this CPU: "
+                "they are off, which is slower"
+            )
         return works
 
     def _make_template(self) -> ChatTemplate:
@@ -176,7 +194,7 @@ class LlamaCppEngine:
             self._warnings.append("the model has no chat template; it is prompted as plain text")
         return template
 
-    def _make_info(self, name: str, header: GgufHeader, num_threads: int) -> EngineInfo:
+    def _make_info(self, name: str, header: GgufHeader, max_sequences: int, num_threads: int) -> EngineInfo:
         import hashlib
 
         texts = (self._model.token_text(token) for token in range(self._model.vocab_size))
@@ -185,7 +203,7 @@ class LlamaCppEngine:
             name=name,
             num_params=self._model.num_params,
             max_context=min(self._model.trained_context, self._context.num_cells),
-            max_sequences=self._max_running,
+            max_sequences=max_sequences,
             vocab_sha256=hashlib.sha256("\0".join(texts).encode()).hexdigest(),
             # scores and weighted sum: 2 FLOPs each per head element, layer and token of context
             attention_flops_per_token_context=4.0 * self._model.num_layers * self._model.num_heads * head_size,
@@ -200,10 +218,15 @@ class LlamaCppEngine:
         ids = self._with_bos(ids)
         limit = self._info.max_context
         if len(ids) > limit - _MIN_SOLUTION_TOKENS:
+            what, advice = f"{self._info.name} has a context of {limit}", "use a --model with more context"
+            if limit < self._model.trained_context:
+                what, advice = f"the KV cache holds {limit}", "raise --max-tokens or --n"
             raise ContextOverflow(
-                f"the problem needs {len(ids)} tokens and a solution at least {_MIN_SOLUTION_TOKENS}, but "
-                f"{self._info.name} has a context of {limit}; shorten the problem, or use a --model with more context"
+                f"the problem needs {len(ids)} tokens and a solution at least {_MIN_SOLUTION_TOKENS}, but {what}; "
+                f"shorten the problem, or {advice}"
             )
+        if not self._nodes:
+            self._is_full_reported = False
         if prompt.id not in self._nodes:
             self._nodes[prompt.id] = _Node(
                 self._take_sequence(), Segment(self._cells), 0, list(ids), len(ids), is_prompt=True
@@ -256,8 +279,14 @@ class LlamaCppEngine:
             self._context.abort.rest()
             self._cells.restart_peak()
 
+    def clear(self) -> None:
+        if not self._is_closed:
+            self._reset()
+
     def close(self) -> None:
-        self._context.close()
+        self._is_closed = True
+        if hasattr(self, "_context"):  # not when its construction failed
+            self._context.close()
         self._model.close()
 
     # -- one pass --------------------------------------------------------------------------------------------------
@@ -452,16 +481,20 @@ class LlamaCppEngine:
             self._context.free(node.sequence, node.length)
 
     def _make_room(self) -> None:
-        """The cache is full: cuts off the least likely draft under way."""
-        if len(self._running) <= 1:
+        """The cache is full: cuts off the least likely draft under way, or else the beam that is to grow last."""
+        self._is_full_reported = True
+        if len(self._running) > 1:
+            self._finish(min(self._running, key=lambda run: run.logprob / run.drawn), "length")
+            return
+        steps = [key for key in self._queue if not self._nodes[key].is_prompt]
+        if not steps or len(self._queue) + len(self._running) < 2:
             raise EdgesearchError(
-                f"one solution alone fills the KV cache of {self._context.num_cells} tokens; lower --max-tokens or --n"
+                f"the KV cache of {self._context.num_cells} tokens has no room for one solution more; "
+                "lower --n or --max-tokens, or solve fewer problems at once"
             )
-        worst = min(self._running, key=lambda run: run.logprob / max(1, run.drawn))
-        self._finish(worst, "length")
-        message = "the KV cache was full, so the least likely drafts were cut off; lower --n or --max-tokens"
-        if message not in self._warnings:
-            self._warnings.append(message)
+        node = self._nodes[steps[-1]]
+        self._done.extend(Drafted(draft, (), 0, 0, 0.0) for draft in node.waiting)
+        self.release([steps[-1]])
 
     def _piece(self, token: int) -> bytes:
         piece = self._pieces.get(token)

@@ -177,7 +177,7 @@ class AbortTimer:
     def watch(self, deadline: Deadline) -> None:
         """Lowers the flag and raises it when `deadline` is over."""
         with self._condition:
-            if deadline is not self._deadline:
+            if deadline != self._deadline:
                 self._deadline = deadline
                 self._condition.notify()
             self._flag[0] = b"x" if deadline.expired() else b"\0"

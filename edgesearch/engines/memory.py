@@ -11,8 +11,10 @@ _WORKING_BYTES = 64 << 20
 """Compute buffers and logits, a coarse allowance."""
 
 
-def plan_cells(header: GgufHeader, *, max_sequences: int, max_tokens: int, free_bytes: int | None = None) -> int:
-    """KV cells for that many solutions of that length, or as many as fit.
+def plan_cells(
+    header: GgufHeader, *, max_sequences: int, max_tokens: int, longest: int = 0, free_bytes: int | None = None
+) -> int:
+    """KV cells for that many solutions of that length and for one of the longest, or as many as fit.
 
     Raises:
         OutOfMemory: the weights, or one single solution, do not fit; says what would.
@@ -21,7 +23,7 @@ def plan_cells(header: GgufHeader, *, max_sequences: int, max_tokens: int, free_
         import psutil
 
         free_bytes = int(psutil.virtual_memory().available)
-    wanted = _PROMPT_TOKENS + max_sequences * max_tokens
+    wanted = _PROMPT_TOKENS + max(max_sequences * max_tokens, longest)
     room = int(free_bytes * _RESERVE) - header.file_bytes - _WORKING_BYTES
     fitting = room // max(1, header.kv_bytes_per_token)
     smallest = min(wanted, _PROMPT_TOKENS + max_tokens)

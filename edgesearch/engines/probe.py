@@ -17,6 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from edgesearch.errors import EdgesearchError
+
 _TIMEOUT_S = 60.0
 
 
@@ -42,10 +44,10 @@ def probe_model() -> Path:
 
 def _ask_child() -> bool | None:
     """Whether the child lived; None when it could not tell (no process, or a machine too busy to finish one)."""
-    command = [sys.executable, "-m", "edgesearch.engines.probe", str(probe_model())]
     try:
+        command = [sys.executable, "-m", "edgesearch.engines.probe", str(probe_model())]
         done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603 - ourselves
-    except (subprocess.TimeoutExpired, OSError):
+    except (subprocess.TimeoutExpired, OSError, EdgesearchError):
         return None
     return done.returncode == 0
 

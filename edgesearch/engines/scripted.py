@@ -94,8 +94,13 @@ class ScriptedEngine:
         for node in nodes:
             self._lengths.pop(node, None)
 
-    def close(self) -> None:
+    def clear(self) -> None:
         self._running.clear()
+        self._queue.clear()
+        self._lengths.clear()
+
+    def close(self) -> None:
+        self.clear()
 
     @property
     def nodes(self) -> set[int]:

@@ -11,7 +11,8 @@ Not covered: the problem's difficulty, re-planning under way.
 from dataclasses import dataclass
 
 from edgesearch.engines.base import Pace
-from edgesearch.search.base import Aggregator, SearchConfig, Strategy
+from edgesearch.search.base import SearchConfig, Strategy
+from edgesearch.types import Aggregator
 
 WIDTHS = (64, 32, 16, 8, 4, 2)
 _SLOWEST = 1.6

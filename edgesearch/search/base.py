@@ -9,10 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgesearch.types import Beam
-
-Aggregator = Literal["last", "min", "prod", "mean"]
-AGGREGATORS: tuple[Aggregator, ...] = ("last", "min", "prod", "mean")
+from edgesearch.types import AGGREGATORS, Aggregator, Beam
 
 Selection = Literal["best", "majority", "weighted"]
 """How the answer is chosen from the candidates: highest score, most votes, or most score-weighted votes."""

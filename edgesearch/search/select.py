@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable, Sequence
 
-from edgesearch.search.base import Aggregator, SearchConfig
-from edgesearch.types import Beam
+from edgesearch.search.base import SearchConfig
+from edgesearch.types import Aggregator, Beam
 
 _AGGREGATE: dict[Aggregator, Callable[[Sequence[float]], float]] = {
     "last": lambda scores: scores[-1],

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from edgesearch.budget import Clock
-from edgesearch.errors import ContextOverflow, UsageError
-from edgesearch.types import Beam, Prompt, Step
+from edgesearch.errors import ContextOverflow, IntegrityError, UsageError
+from edgesearch.types import AGGREGATORS, Beam, Prompt, Step
 from edgesearch.verifiers.base import Judged, VerifierInfo
 from edgesearch.verifiers.onnx_graph import OnnxGraph, Past, Row, grouped
 
@@ -57,6 +57,12 @@ class OnnxPrm:
             self._graph.close()
             raise UsageError(
                 f"verifier {name} does not fit the solver: its vocabulary differs; use --verifier consensus"
+            )
+        if metadata.get("edgesearch.aggregator", "last") not in AGGREGATORS:
+            self._graph.close()
+            raise IntegrityError(
+                f"verifier {name} names an aggregator that nobody knows ({metadata['edgesearch.aggregator'][:40]!r}); "
+                f"export it again with one of {', '.join(AGGREGATORS)}"
             )
         width_of_all_layers = int(metadata.get("edgesearch.layers", 0)) * int(metadata.get("edgesearch.hidden", 0))
         self._info = VerifierInfo(
@@ -149,7 +155,7 @@ class OnnxPrm:
         score_at = []
         for step in beam.steps[known:]:
             self._require_tokens(step.token_ids)
-            score_at.append(len(token_ids) + score_index(step, beam.prompt.step_delimiter))
+            score_at.append(len(token_ids) + score_index(step))
             token_ids += step.token_ids
         self._require_room(past.num_tokens + len(token_ids))
         return Row(past, tuple(token_ids), tuple(score_at), is_final=not beam.is_alive)
@@ -198,12 +204,10 @@ class OnnxPrm:
         return best
 
 
-def score_index(step: Step, step_delimiter: str) -> int:
-    """Which of a step's tokens its score is read at: the last, a delimiter or end of turn.
+def score_index(step: Step) -> int:
+    """Which of a step's tokens its score is read at: the last that is its own, a delimiter or end of turn.
 
-    An end of turn right after a delimiter was folded into the step (`Beam.grown`). The score of such a step is still
-    read at the delimiter, so that a solution drawn in one go scores as it does when drawn step by step.
+    A blank ending that was folded into the step (`Beam.grown`) is not: the score is read at the delimiter, so that a
+    solution drawn in one go scores as it does when drawn step by step.
     """
-    last = len(step.token_ids) - 1
-    has_blank_end = step.finish != "step" and step.text.endswith(step_delimiter)
-    return max(0, last - 1) if has_blank_end else last
+    return max(0, len(step.token_ids) - 1 - step.num_folded)

@@ -140,7 +140,13 @@ class Loader:
         self.error: BaseException | None = None
 
     def __call__(
-        self, solver: str, verifier: str, *, max_n: int | None = None, num_threads: int | None = None
+        self,
+        solver: str,
+        verifier: str,
+        *,
+        max_n: int | None = None,
+        max_tokens: int | None = None,
+        num_threads: int | None = None,
     ) -> FakePipeline:
         self.calls.append((solver, verifier, max_n, num_threads))
         if self.error is not None:

@@ -304,7 +304,8 @@ def test_json_is_one_object_with_the_promised_keys(run: Run) -> None:
     assert found["schema_version"] == 1
     assert (found["answer"], found["finish"], found["confidence"], found["seed"]) == ("42", "stop", 0.75, 3)
     assert found["strategy"] == {"name": "beam", "n": 16, "m": 4, "aggregator": "last"}
-    assert found["models"] == {"solver": "fake", "verifier": "fake-prm"}
+    assert (found["models"]["solver"], found["models"]["verifier"]) == ("fake", "fake-prm")
+    assert list(found["models"]) == ["solver", "verifier", "solver_device", "verifier_device"]
     assert found["steps"][1] == {"text": "The answer is \\boxed{42}.", "score": 0.75}
     assert found["num_candidates"] == 1
 

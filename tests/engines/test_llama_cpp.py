@@ -220,3 +220,32 @@ def test_prompts_that_together_overfill_the_cache_are_an_error_that_says_what_to
     with pytest.raises(EdgesearchError, match=r"KV cache.*--n"):
         run(engine, [Draft(root, WARM, 0, 400, is_to_end=True, is_last_use=False) for root in crowd])
     engine.close()
+
+
+def test_a_full_cache_prunes_a_step_wise_search_instead_of_failing_it():
+    from edgesearch import search
+    from edgesearch.driver import Driver, Job
+    from edgesearch.search.base import SearchConfig
+    from edgesearch.types import Sampling
+    from edgesearch.verifiers.scripted import ScriptedVerifier
+
+    engine = LlamaCppEngine(NANO, max_sequences=16, num_cells=256)
+    driver = Driver(engine, ScriptedVerifier(lambda beam, index: 0.5))
+    prompt = Prompt("Ana has 12 apples. " * 20 + PROBLEM)
+    config = SearchConfig(n=16, m=4)
+    sampling = Sampling(temperature=1.0, top_k=0)
+    driver.submit(Job(prompt, search.strategy("beam"), config, sampling, Budget(600).start(), max_tokens=200))
+    results = []
+    while not results:
+        results = driver.turn()
+    [(_, result)] = results
+    assert result.candidates
+    assert any("cut off" in warning for warning in engine.warnings)
+    assert engine._nodes == {}
+    engine.close()
+
+
+def test_a_small_n_leaves_room_for_one_long_solution():
+    engine = LlamaCppEngine(NANO, max_sequences=1, max_tokens=16, longest=2000)
+    assert engine._context.num_cells >= 2000
+    engine.close()

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgesearch.search.base import AGGREGATORS, Aggregator, SearchConfig
+from edgesearch.search.base import SearchConfig
 from edgesearch.search.select import aggregate, alive, select
-from edgesearch.types import Beam, Finish, Prompt, Step
+from edgesearch.types import AGGREGATORS, Aggregator, Beam, Finish, Prompt, Step
 
 PROMPT = Prompt("2 + 2?")
 

@@ -378,19 +378,21 @@ def test_the_built_in_verifier_reads_the_built_in_solvers_vocabulary(name: str) 
 
 
 @pytest.mark.parametrize(
-    ("text", "num_tokens", "finish", "index"),
+    ("text", "num_tokens", "num_folded", "finish", "index"),
     [
-        ("5 apples\n\n", 4, "step", 3),
-        ("The answer is 5", 4, "stop", 3),
-        ("5 apples\n\n", 5, "stop", 3),  # the delimiter, not the end of turn folded in after it
-        ("5 apples", 4, "length", 3),
-        ("\n\n", 1, "stop", 0),
+        ("5 apples\n\n", 4, 0, "step", 3),
+        ("The answer is 5", 4, 0, "stop", 3),
+        ("5 apples\n\n", 5, 1, "stop", 3),  # the delimiter, not the end of turn folded in after it
+        ("5 apples\n\n", 6, 2, "stop", 3),  # nor a blank token before that
+        ("5 apples\n\n", 4, 0, "length", 3),  # cut off right after its delimiter
+        ("5 apples", 4, 0, "length", 3),
+        ("\n\n", 1, 0, "stop", 0),
     ],
 )
 def test_a_step_is_scored_at_its_last_token_but_never_after_its_delimiter(
-    text: str, num_tokens: int, finish: Finish, index: int
+    text: str, num_tokens: int, num_folded: int, finish: Finish, index: int
 ) -> None:
-    assert score_index(Step(text, (300,) * num_tokens, 0.0, finish), "\n\n") == index
+    assert score_index(Step(text, (300,) * num_tokens, 0.0, finish, num_folded=num_folded)) == index
 
 
 @given(lengths=st.lists(st.tuples(st.integers(1, 600), st.integers(0, 500)), max_size=60))
