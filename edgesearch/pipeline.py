@@ -142,12 +142,32 @@ class Pipeline:
         if self._deadline is not None:
             self._deadline.cancel()
 
-    def solve(self, problem: str | Problem, *, budget_s: float = 10.0, **options: object) -> Solution:
+    def solve(
+        self,
+        problem: str | Problem,
+        *,
+        budget_s: float = 10.0,
+        strategy: str = "auto",
+        n: int | None = None,
+        m: int = 4,
+        aggregator: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        seed: int = 0,
+    ) -> Solution:
         """Like `events`, without them."""
-        for event in self.events(problem, budget_s=budget_s, **options):  # type: ignore[arg-type]
-            if isinstance(event, Solved):
-                return event.solution
-        raise AssertionError("events end with Solved")
+        events = self.events(
+            problem,
+            budget_s=budget_s,
+            strategy=strategy,
+            n=n,
+            m=m,
+            aggregator=aggregator,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=seed,
+        )
+        return next(event.solution for event in events if isinstance(event, Solved))
 
     def events(
         self,
