@@ -108,12 +108,18 @@ def test_a_home_that_cannot_be_written_is_no_obstacle(tmp_path: Path):
     assert edgesearch("solve", PROBLEM, env=environment).stdout == "36\n"
 
 
+def hear_interrupts() -> None:
+    """A shell's background job, such as this test run may be, ignores SIGINT, and its children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent the POSIX way")
 def test_ctrl_c_ends_a_search_with_the_best_so_far_and_130(tmp_path: Path):
     file = tmp_path / "problems.jsonl"
     file.write_text("\n".join(json.dumps({"id": str(n), "problem": PROBLEM}) for n in range(2000)), encoding="utf-8")
     command = [COMMAND, "solve", "--jsonl", str(file), "--n", "64"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": hear_interrupts}
+    with subprocess.Popen(command, **pipes) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)
