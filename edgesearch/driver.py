@@ -318,12 +318,7 @@ class Driver:
         eager = {(id(task), key): (task, beam) for task in self._tasks.values() for key, beam in task.unjudged.items()}
         if not blocked and self._task_of_draft and len(eager) < _EAGER_BEAMS:
             return
-        waiting = list((blocked | eager).values())
-        while waiting:
-            batch, waiting = self._next_batch(waiting)
-            if not batch:
-                return
-            self._judge(batch)
+        self._judge_in_time(list((blocked | eager).values()))
 
     def _blocked(self, task: _Task) -> Iterable[tuple[tuple[int, _Key], tuple[_Task, Beam]]]:
         if not isinstance(task.request, Judge) or task.is_over:
@@ -332,6 +327,14 @@ class Driver:
             key = _key(beam)
             if not beam.is_judged and key not in task.judged:
                 yield (id(task), key), (task, beam)
+
+    def _judge_in_time(self, waiting: list[tuple[_Task, Beam]]) -> None:
+        """Judges call by call, as long as the deadlines allow."""
+        while waiting:
+            batch, waiting = self._next_batch(waiting)
+            if not batch:
+                return
+            self._judge(batch)
 
     def _next_batch(
         self, waiting: list[tuple[_Task, Beam]]
@@ -425,12 +428,7 @@ class Driver:
         drafts = [draft for draft, owner in self._task_of_draft.items() if owner is task]
         for drafted in self._engine.cancel(drafts):
             self._take(drafted)
-        waiting = [(task, beam) for beam in task.unjudged.values()]
-        while waiting:
-            batch, waiting = self._next_batch(waiting)
-            if not batch:
-                break
-            self._judge(batch)
+        self._judge_in_time([(task, beam) for beam in task.unjudged.values()])
         self._release(task, set(task.nodes))
         del self._tasks[number]
         return JobResult(task.job, tuple(self._candidates(task)), is_cut, task.usage)

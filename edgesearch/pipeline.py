@@ -4,6 +4,7 @@
 and ends with a `Solution`; `solve` does both for one problem.
 """
 
+import dataclasses
 import sys
 import time
 from collections.abc import Iterator
@@ -315,8 +316,6 @@ class Pipeline:
         seed: int,
         problem_id: str,
     ) -> Job:
-        import dataclasses
-
         sampling = self._spec.sampling
         if temperature is not None:
             try:
@@ -343,8 +342,6 @@ class Pipeline:
         used: StrategyUsed,
         warnings: tuple[str, ...],
     ) -> Solution:
-        import dataclasses
-
         choice = choose(result.candidates, result.job.strategy.selection)
         if choice.is_unscored:
             warnings += ("there was no time to score a solution; the answer is the majority's",)
