@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"types", "errors"},
-    {"budget", "integrity", "gguf_header"},
+    {"budget", "integrity", "engines.gguf_header"},
     {"catalog", "hub", "prompt", "events", "tasks.arithmetic"},
     {"engines", "verifiers", "sandbox"},
     {"search"},
@@ -25,10 +25,10 @@ FILES = sorted((ROOT / "edgesearch").rglob("*.py"))
 def layer(module: str) -> int:
     """The layer of `edgesearch.X...`; the most specific name counts."""
     parts = module.split(".")[1:]
-    names = [".".join(parts[:2]), parts[0] if parts else "", parts[-1] if parts else ""]
-    for name in names:
+    prefixes = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    for prefix in prefixes:
         for number, members in enumerate(LAYERS):
-            if name in members:
+            if prefix in members:
                 return number
     raise AssertionError(f"{module} has no layer; give it one")
 
@@ -46,11 +46,21 @@ def imports(path: Path, *, is_top_level: bool) -> list[str]:
     return found
 
 
+def test_a_module_lies_in_the_layer_of_the_longest_name_that_has_one():
+    assert (
+        layer("edgesearch.tasks.arithmetic") == layer("edgesearch.tasks.arithmetic.check") < layer("edgesearch.engines")
+    )
+    assert layer("edgesearch.tasks.gsm8k") == layer("edgesearch.bench") > layer("edgesearch.pipeline")
+    with pytest.raises(AssertionError, match="has no layer"):
+        layer("edgesearch.unheard_of")
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_imports_only_its_own_layer_and_those_below(path: Path):
-    if path.name == "__init__.py":
-        return
-    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    if path == ROOT / "edgesearch" / "__init__.py":
+        return  # it gathers the public names of all layers
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    module = ".".join(parts[:-1] if path.name == "__init__.py" else parts)
     for name in imports(path, is_top_level=True):
         if name.startswith("edgesearch."):
             assert layer(name) <= layer(module), f"{module} imports {name}"
