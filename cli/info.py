@@ -104,6 +104,7 @@ def _models() -> list[dict[str, object]]:
             "params": model.params,
             "size_bytes": model.size_bytes,
             "license": model.license,
+            "check": model.check or None,
             "summary": model.summary,
         }
         for model in catalog.known()
@@ -174,7 +175,8 @@ def _words(label: str, value: object) -> str:
 def _model_line(model: Mapping[str, object]) -> str:
     size_bytes = model["size_bytes"]
     assert isinstance(size_bytes, int)
-    return _line(str(model["name"]), f"{model['role']}, {size(size_bytes)}, {model['license']}: {model['summary']}")
+    role = f"{model['role']} with {model['check']} check" if model["check"] else model["role"]
+    return _line(str(model["name"]), f"{role}, {size(size_bytes)}, {model['license']}: {model['summary']}")
 
 
 def size(num_bytes: int) -> str:

@@ -25,6 +25,7 @@ def solution_object(solution: Solution, seed: int) -> dict[str, object]:
         "text": solution.text,
         "finish": solution.finish,
         "confidence": solution.confidence,
+        "proof": solution.proof,
         "budget_s": solution.budget_s,
         "wall_s": solution.wall_s,
         "load_s": solution.load_s,

@@ -184,9 +184,11 @@ def progress_line(event: Progress) -> str:
 
 
 def best_line(event: Progress) -> str:
-    """The best answer so far."""
+    """The best answer so far; a search ends with a right one, so that a proof before the end is of a wrong one."""
     if event.best is None or event.best.answer is None:
         return "no answer yet"
+    if event.best.beam.proof is False:
+        return f"no right answer yet, {one_line(event.best.answer)} is wrong"
     score = "" if event.best.score is None else f" (score {score_text(event.best.score)})"
     return f"best so far {one_line(event.best.answer)}{score}"
 
@@ -205,6 +207,7 @@ def score_text(score: float | None) -> str:
 def summary_line(solution: Solution) -> str:
     """What was done for an answer."""
     confidence = "none" if solution.confidence is None else f"{solution.confidence:.2f}"
+    confidence += {True: " (proven right)", False: " (proven wrong)", None: ""}[solution.proof]
     return (
         f"{strategy_words(solution.strategy)}, {solution.wall_s:.2f} s of {seconds(solution.budget_s)}, "
         f"confidence {confidence}, {counted(len(solution.candidates), 'candidate')}"
@@ -214,8 +217,9 @@ def summary_line(solution: Solution) -> str:
 def detail_lines(solution: Solution) -> list[str]:
     """What `-v` adds: the models, the load and every counter."""
     verifier = solution.models.verifier or "none"
+    check = f", {solution.models.check} check" if solution.models.check else ""
     return [
-        one_line(f"solver {solution.models.solver}, verifier {verifier}, loaded in {solution.load_s:.2f} s"),
+        one_line(f"solver {solution.models.solver}, verifier {verifier}{check}, loaded in {solution.load_s:.2f} s"),
         *_usage_lines(solution.usage),
     ]
 

@@ -111,6 +111,12 @@ def _known_strategy(ctx: click.Context, param: click.Parameter, value: str) -> s
     help="What scores steps: auto, none, consensus, a name or a path.",
 )
 @click.option(
+    "--no-check",
+    is_flag=True,
+    show_default="check",
+    help="Do not check answers exactly where the model's problems allow.",
+)
+@click.option(
     "--strategy",
     default="auto",
     show_default=True,
@@ -186,7 +192,7 @@ def _known_strategy(ctx: click.Context, param: click.Parameter, value: str) -> s
 @click.pass_context
 def solve(
     ctx: click.Context, problem: str | None, jsonl: str | None, budget_s: float,
-    model: str, verifier: str, threads: int | None,
+    model: str, verifier: str, no_check: bool, threads: int | None,
     strategy: str, n: int | None, m: int, aggregator: str | None,
     max_tokens: int | None, temperature: float | None, seed: int,
     is_json: bool, show_steps: bool, is_verbose: bool, is_quiet: bool, no_progress: bool,
@@ -206,7 +212,9 @@ def solve(
         view = render.open_view(is_shown=output.has_progress)
         with (
             closing(view),
-            _loader(ctx)(model, verifier, max_n=n, max_tokens=max_tokens, num_threads=threads) as pipeline,
+            _loader(ctx)(
+                model, verifier, max_n=n, max_tokens=max_tokens, num_threads=threads, check=not no_check
+            ) as pipeline,
         ):
             run = Run(pipeline, search, output, view, interrupts)
             if single is not None:

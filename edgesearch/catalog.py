@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 
 from edgesearch import hub, integrity
 from edgesearch.errors import IntegrityError, ModelNotFound, UsageError
-from edgesearch.types import AGGREGATORS, Sampling
+from edgesearch.types import AGGREGATORS, CHECKS, Sampling
 
 SCHEMA_VERSION = 1
 Role = Literal["solver", "verifier"]
@@ -59,6 +59,7 @@ _ROLE_KEYS: Mapping[str, dict[str, type]] = {
         "min_p": float,
         "verifier": str,
         "domain": str,
+        "check": str,
     },
     "verifier": {"aggregator": str},
 }
@@ -81,6 +82,8 @@ class ModelSummary:
     license: str
     summary: str
     """A sentence."""
+    check: str = ""
+    """As in `SolverSpec`; empty for a verifier."""
 
     def __post_init__(self) -> None:
         _require(
@@ -96,6 +99,7 @@ class ModelSummary:
         _require("sha256", re.fullmatch(r"[0-9a-f]{64}", self.sha256), self.sha256, "64 lowercase hexadecimal digits")
         _require("size_bytes", self.size_bytes > 0, self.size_bytes, "> 0")
         _require("params", self.params > 0, self.params, "> 0")
+        _require_check(self.check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,8 @@ class SolverSpec:
     """Reference of the verifier that was trained for it; empty when none is known."""
     domain: str = ""
     """The only kind of problem it knows, such as `arithmetic`; empty for a general model."""
+    check: str = ""
+    """The exact check of answers to its problems (verifiers/checks.py); empty for none."""
     is_builtin: bool = False
 
     def __post_init__(self) -> None:
@@ -124,6 +130,7 @@ class SolverSpec:
         _require("max_tokens", self.max_tokens >= 1, self.max_tokens, ">= 1")
         _require("mean_solution_tokens", self.mean_solution_tokens > 0, self.mean_solution_tokens, "> 0")
         _require("mean_step_tokens", self.mean_step_tokens > 0, self.mean_step_tokens, "> 0")
+        _require_check(self.check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +266,7 @@ def _load(path: Path) -> _Manifest:
     role_keys = _ROLE_KEYS[table["role"]]
     common = {key: value for key, value in table.items() if key not in role_keys and key != "schema_version"}
     with _blaming(path):
-        summary = ModelSummary(**common)
+        summary = ModelSummary(**common, check=table.get("check", ""))
     return _Manifest(path, summary, {key: role_keys[key](table[key]) for key in role_keys})
 
 
@@ -313,6 +320,10 @@ def _unknown(reference: str, role: Role, manifests: Mapping[str, Path]) -> Model
     else:
         there = f"the built-in models are not installed ({_REPAIR})"
     return ModelNotFound(f"no {role} is named {reference!r}; {there}, or give a file's path or hf:OWNER/NAME{hint}")
+
+
+def _require_check(name: str) -> None:
+    _require("check", name in ("", *CHECKS), name, f"empty or one of {', '.join(CHECKS)}")
 
 
 def _require(field: str, is_valid: object, value: object, allowed: str) -> None:

@@ -1,7 +1,12 @@
 """From candidates to one answer and a confidence.
 
+A proof (of an exact check of the problem's text) stands above every score and vote, whatever the rule and the
+aggregator: an answer that is proven right is chosen before all others, and one that is proven wrong has no vote and is
+chosen only where there is no other.
+
 The confidence is the share of the vote (weighted by score where there are scores) that the answer holds among all
-candidates. It is honest about agreement, not calibrated: 0.8 does not mean right four times in five.
+candidates that are not proven wrong. It is honest about agreement, not calibrated: 0.8 does not mean right four times
+in five. With a proof there is nothing to weigh: it is 1 for right and 0 for wrong.
 """
 
 from collections.abc import Sequence
@@ -19,7 +24,7 @@ class Choice:
     candidate: Candidate | None
     """None when there was none at all."""
     confidence: float | None
-    """In [0, 1]; None with fewer than two answers to compare."""
+    """In [0, 1]; None with no proof and fewer than two answers to compare."""
     is_unscored: bool = False
     """Whether scores were wanted and no candidate had one."""
 
@@ -29,6 +34,17 @@ def choose(candidates: Sequence[Candidate], selection: Selection) -> Choice:
     answered = [candidate for candidate in candidates if candidate.answer is not None]
     if not answered:
         return Choice(max(candidates, key=_rank, default=None), None)
+    proven = [candidate for candidate in answered if candidate.beam.proof]
+    if proven:
+        return Choice(max(proven, key=_rank), 1.0)
+    undecided = [candidate for candidate in answered if candidate.beam.proof is None]
+    if undecided:
+        return _elected(undecided, selection)
+    return Choice(_elected(answered, selection).candidate, 0.0)
+
+
+def _elected(answered: Sequence[Candidate], selection: Selection) -> Choice:
+    """The choice among answers that nothing but scores and votes tells apart."""
     is_scored = any(candidate.score is not None for candidate in answered)
     weights = [candidate.score or 0.0 for candidate in answered] if is_scored and selection != "majority" else None
     vote = answer.vote([candidate.answer for candidate in answered], weights)

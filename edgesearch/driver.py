@@ -3,7 +3,8 @@
 Many searches run at once: every turn, all drafts of all searches share one pass of the engine, and all beams that
 wait for a score share one call of the verifier. A search that reaches its deadline is closed and answers with the
 candidates that it has; so is one that ends by itself. Nothing is done twice: a beam is judged once, and so are two
-beams that were drawn with the same tokens.
+beams that were drawn with the same tokens. Where there is an exact check, each finished solution goes through it once,
+before anything else reads it, and a search with an answer that is proven right is closed at once.
 
 Not covered: choosing among candidates (choice.py), planning widths (planner).
 """
@@ -22,6 +23,7 @@ from edgesearch.search.base import Expand, Judge, Request, Search, SearchConfig,
 from edgesearch.search.select import aggregate
 from edgesearch.types import Beam, Candidate, Prompt, Sampling, Step, Usage
 from edgesearch.verifiers.base import Verifier
+from edgesearch.verifiers.checks import Check, prove
 
 _FINAL_S = 0.008
 """Kept back before a deadline for selecting and printing."""
@@ -48,7 +50,7 @@ class Job:
     """Tokens a solution may have."""
     seed: int = 0
     has_safety_lane: bool = False
-    """Whether a greedy draft runs beside the search until the search has an answer in hand."""
+    """Whether a greedy draft runs beside the search until the search has an answer in hand that is not proven wrong."""
     id: str = ""
 
 
@@ -58,7 +60,10 @@ class JobResult:
 
     job: Job
     candidates: tuple[Candidate, ...]
-    """Finished solutions in the order they ended; the safety lane's or cut-off ones only where there is no other."""
+    """Finished solutions in the order they ended.
+
+    The safety lane's or cut-off ones only where no other has an answer, or only answers that are proven wrong.
+    """
     is_cut: bool
     """Whether the deadline ended the search."""
     usage: Usage
@@ -110,9 +115,11 @@ class _Task:
 class Driver:
     """Runs jobs to their end; used from one thread."""
 
-    def __init__(self, engine: Engine, verifier: Verifier | None) -> None:
+    def __init__(self, engine: Engine, verifier: Verifier | None, check: Check | None = None) -> None:
+        """Makes one; `check` must fit the problems that will be submitted."""
         self._engine = engine
         self._verifier = verifier
+        self._check = check
         self._tasks: dict[int, _Task] = {}
         self._task_of_draft: dict[int, _Task] = {}
         self._task_ids = itertools.count()
@@ -248,12 +255,10 @@ class Driver:
     def _take(self, drafted: Drafted) -> None:
         """Books a draft that came back and puts its beam where it belongs."""
         task = self._task_of_draft.pop(drafted.draft.id)
-        beam = drafted.beam
+        beam = self._proven(drafted.beam)
         self._book(task, drafted)
         if drafted.draft.id == task.lane_id:
-            if task.lane is not None and beam.finish != "deadline" and beam.steps:
-                task.fallback = beam
-            task.lane = None
+            self._take_lane(task, beam)
             return
         if task.is_over or task.is_closing:
             task.partial.append(beam)
@@ -269,6 +274,23 @@ class Driver:
         else:
             task.replies[place] = self._end(task, beam)
 
+    def _take_lane(self, task: _Task, beam: Beam) -> None:
+        """Keeps the safety lane's solution as a fallback, or as a candidate like any other if it is proven right."""
+        if beam.proof:
+            task.finished.append(beam)
+        elif task.lane is not None and beam.finish != "deadline" and beam.steps:
+            task.fallback = beam
+        task.lane = None
+
+    def _proven(self, beam: Beam) -> Beam:
+        """The beam with what the exact check says of its answer, if it is finished and states one."""
+        if self._check is None or beam.finish != "stop":
+            return beam
+        stated = answer.extract(beam.text)
+        if stated is None:
+            return beam
+        return dataclasses.replace(beam, proof=prove(self._check, beam.prompt.user, stated))
+
     def _end(self, task: _Task, beam: Beam) -> Beam:
         """A beam left the frontier: it is a candidate from now on."""
         task.finished.append(beam)
@@ -276,7 +298,7 @@ class Driver:
             key = _key(beam)
             if key not in task.judged:
                 task.unjudged.setdefault(key, beam)
-        if task.lane is not None and answer.extract(beam.text) is not None:
+        if task.lane is not None and beam.proof is not False and answer.extract(beam.text) is not None:
             lane, task.lane = task.lane, None
             for drafted in self._engine.cancel([lane.id]):
                 self._task_of_draft.pop(lane.id, None)
@@ -376,7 +398,7 @@ class Driver:
         judged = None if beam.is_judged else task.judged.get(_key(beam))
         if judged is None:
             return beam
-        return judged if judged.finish == beam.finish else Beam(beam.prompt, beam.steps, judged.scores)
+        return judged if judged.finish == beam.finish else Beam(beam.prompt, beam.steps, judged.scores, beam.proof)
 
     def _score(self, task: _Task, beam: Beam) -> float | None:
         beam = self._scored(task, beam)
@@ -408,8 +430,8 @@ class Driver:
         return [(number, self._close(number, task)) for number, task in ended]
 
     def _has_ended(self, task: _Task) -> bool:
-        """Over, and no safety lane still looks for a first answer; or out of time."""
-        if self._must_end(task):
+        """Over, and no safety lane still looks for a first answer; or out of time; or nothing better can come."""
+        if self._must_end(task) or _is_proven(task):
             return True
         return task.lane is None and (task.is_over or self._cannot_judge(task))
 
@@ -422,21 +444,22 @@ class Driver:
         return least > task.job.deadline.remaining() - _FINAL_S / 2
 
     def _close(self, number: int, task: _Task) -> JobResult:
-        is_cut = not task.is_over or task.lane is not None
+        is_cut = not _is_proven(task) and (not task.is_over or task.lane is not None)
         task.search.close()
         task.is_closing = True
         drafts = [draft for draft, owner in self._task_of_draft.items() if owner is task]
         for drafted in self._engine.cancel(drafts):
             self._take(drafted)
-        self._judge_in_time([(task, beam) for beam in task.unjudged.values()])
+        if not _is_proven(task):  # no score could change the choice then
+            self._judge_in_time([(task, beam) for beam in task.unjudged.values()])
         self._release(task, set(task.nodes))
         del self._tasks[number]
         return JobResult(task.job, tuple(self._candidates(task)), is_cut, task.usage)
 
     def _candidates(self, task: _Task) -> list[Candidate]:
-        """Finished solutions; where none of them has an answer, the safety lane's and then cut-off ones too."""
+        """Finished solutions; where none has an answer that may be right, the safety lane's and cut-off ones too."""
         candidates = [self._candidate(task, beam) for beam in task.finished]
-        if any(candidate.answer is not None for candidate in candidates):
+        if any(candidate.answer is not None and candidate.beam.proof is not False for candidate in candidates):
             return candidates
         if task.fallback is not None:
             candidates.append(self._candidate(task, task.fallback))
@@ -458,6 +481,10 @@ class Driver:
 def _key(beam: Beam) -> _Key:
     """What was drawn, token by token: equal for beams that are copies of each other."""
     return tuple(step.token_ids or step.text for step in beam.steps)
+
+
+def _is_proven(task: _Task) -> bool:
+    return any(beam.proof for beam in task.finished)
 
 
 def _new_tokens(beam: Beam) -> int:

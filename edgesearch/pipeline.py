@@ -23,7 +23,9 @@ from edgesearch.planner.width import Plan, Speeds, plan
 from edgesearch.prompt import make_prompt
 from edgesearch.search.base import Strategy
 from edgesearch.types import AGGREGATORS, Aggregator, Candidate, ModelNames, Problem, Prompt, Solution, StrategyUsed
+from edgesearch.verifiers import checks
 from edgesearch.verifiers.base import Verifier
+from edgesearch.verifiers.checks import Check
 
 _PROGRESS_S = 0.1
 _SMALL_MODEL_BYTES = 64 << 20
@@ -38,6 +40,7 @@ def load(
     max_n: int | None = None,
     max_tokens: int | None = None,
     num_threads: int | None = None,
+    check: bool = True,
 ) -> "Pipeline":
     """Loads a solver and its verifier.
 
@@ -47,6 +50,8 @@ def load(
         max_n: widest search to make room for; default 64 for small models, 16 for others.
         max_tokens: longest solution to make room for; default: the solver's own limit.
         num_threads: threads that decode; default: chosen from the machine.
+        check: whether answers go through the exact check that the solver's manifest names, whichever the verifier; with
+            the verifier `none` nothing is checked.
 
     Raises:
         EdgesearchError: a model cannot be found, is not usable, does not fit in memory, or the two do not fit.
@@ -59,7 +64,8 @@ def load(
     except BaseException:
         engine.close()
         raise
-    return Pipeline(spec, engine, scorer, name, load_s=time.monotonic() - start, warnings=warnings)
+    exact = checks.check(spec.check) if check and spec.check and verifier != "none" else None
+    return Pipeline(spec, engine, scorer, name, check=exact, load_s=time.monotonic() - start, warnings=warnings)
 
 
 def _load_engine(spec: SolverSpec, max_n: int | None, max_tokens: int, num_threads: int | None) -> Engine:
@@ -106,6 +112,7 @@ class Pipeline:
         verifier: Verifier | None,
         verifier_name: str | None,
         *,
+        check: Check | None = None,
         load_s: float = 0.0,
         warnings: tuple[str, ...] = (),
         clock: Clock = time.monotonic,
@@ -113,6 +120,7 @@ class Pipeline:
         self._spec = spec
         self._engine = engine
         self._verifier = verifier
+        self._check = check
         self._warnings = warnings
         self._clock = clock
         self._deadline: Deadline | None = None
@@ -120,7 +128,8 @@ class Pipeline:
         self.load_s = load_s
         """Seconds that loading and measuring took."""
         device = verifier.info.device if verifier is not None else None
-        self.models = ModelNames(engine.info.name, verifier_name, engine.info.device, device)
+        check_name = spec.check if check is not None else None
+        self.models = ModelNames(engine.info.name, verifier_name, engine.info.device, device, check_name)
         """The loaded models and where they run."""
 
     def __enter__(self) -> Self:
@@ -219,7 +228,7 @@ class Pipeline:
     ) -> Iterator[Event]:
         """Runs a job; however it ends, the models hold nothing of it afterwards."""
         used = StrategyUsed(job.strategy.name, job.config.n, job.config.m, job.config.aggregator)
-        driver = Driver(self._engine, self._verifier)
+        driver = Driver(self._engine, self._verifier, self._check)
         try:
             number = driver.submit(job)
             shown = (*warnings, *self._engine.warnings)
@@ -346,6 +355,11 @@ class Pipeline:
         if choice.is_unscored:
             warnings += ("there was no time to score a solution; the answer is the majority's",)
         chosen = choice.candidate
+        proof = chosen.beam.proof if chosen is not None else None
+        if proof is False:
+            warnings += (
+                "the answer is wrong: it fails this problem's exact check, and so does every other that was found",
+            )
         beam = chosen.beam if chosen is not None else None
         return Solution(
             answer=chosen.answer if chosen is not None else None,
@@ -363,6 +377,7 @@ class Pipeline:
             steps=tuple(step.text for step in beam.steps) if beam is not None else (),
             scores=beam.scores if beam is not None else (),
             id=problem.id,
+            proof=proof,
         )
 
 
@@ -375,6 +390,7 @@ def solve(
     strategy: str = "auto",
     n: int | None = None,
     seed: int = 0,
+    check: bool = True,
 ) -> Solution:
     """Loads the models, solves one problem within the budget, and frees them.
 
@@ -383,7 +399,7 @@ def solve(
     Raises:
         EdgesearchError: see `load` and `Pipeline.events`; never for running out of time.
     """
-    with load(solver, verifier, max_n=n) as pipeline:
+    with load(solver, verifier, max_n=n, check=check) as pipeline:
         return pipeline.solve(problem, budget_s=budget_s, strategy=strategy, n=n, seed=seed)
 
 

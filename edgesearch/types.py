@@ -16,6 +16,8 @@ Finish = Literal["stop", "step", "length", "deadline"]
 Aggregator = Literal["last", "min", "prod", "mean"]
 """How step scores become one score."""
 AGGREGATORS: tuple[Aggregator, ...] = ("last", "min", "prod", "mean")
+CHECKS: tuple[str, ...] = ("arithmetic",)
+"""Names of the exact checks (verifiers/checks.py) that a manifest may give."""
 
 _ids = itertools.count(1)
 
@@ -101,6 +103,8 @@ class Beam:
     steps: tuple[Step, ...] = ()
     scores: tuple[float, ...] = ()
     """One verifier score in [0, 1] per verified step, in order; shorter than `steps` until judged."""
+    proof: bool | None = None
+    """Whether its answer is right, by an exact check of the problem's text; None where none can tell. Not a score."""
 
     @property
     def node(self) -> int:
@@ -165,7 +169,7 @@ class Beam:
             raise ValueError(
                 f"{len(self.steps)} steps need {len(self.steps)} scores, not {len(self.scores)} + {len(scores)}"
             )
-        return Beam(self.prompt, self.steps, self.scores + scores)
+        return Beam(self.prompt, self.steps, self.scores + scores, self.proof)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +205,8 @@ class ModelNames:
     solver_device: str = "cpu"
     verifier_device: str | None = None
     """None without a verifier that runs weights."""
+    check: str | None = None
+    """The exact check that answers went through; None without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +242,10 @@ class Solution:
     """The chosen solution."""
     finish: Finish
     confidence: float | None
-    """Share of the (score-weighted) vote that the answer holds among all candidates, in [0, 1]; not calibrated."""
+    """Share of the (score-weighted) vote that the answer holds among all candidates, in [0, 1]; not calibrated.
+
+    1 where the answer is proven right and 0 where it is proven wrong.
+    """
     budget_s: float
     wall_s: float
     """From the accepted problem to the chosen answer."""
@@ -250,5 +259,13 @@ class Solution:
     steps: tuple[str, ...] = ()
     """The chosen solution's steps."""
     scores: tuple[float, ...] = ()
-    """The verifier's score of each of those steps; empty when not verified."""
+    """The verifier's score of each of those steps; empty when not verified.
+
+    Fewer where the rest was not verified in time, or did not matter any more because the answer was proven.
+    """
     id: str = ""
+    proof: bool | None = None
+    """Whether the answer is right, by an exact check of the problem's text; None where none can tell.
+
+    A search ends as soon as it has an answer that is proven right.
+    """

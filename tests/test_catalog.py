@@ -37,6 +37,7 @@ TINY = {
     "min_p": "0.0",
     "verifier": '"judge"',
     "domain": '"arithmetic"',
+    "check": '"arithmetic"',
 }
 COMMON = ("schema_version", "sha256", "size_bytes", "params", "license", "summary")
 JUDGE = {key: TINY[key] for key in COMMON} | {
@@ -76,6 +77,7 @@ def test_a_name_gives_what_its_manifest_says(directory: Path) -> None:
         sampling=Sampling(temperature=1.0, top_k=0, top_p=0.9, min_p=0.0),
         verifier="judge",
         domain="arithmetic",
+        check="arithmetic",
         is_builtin=True,
     )
     assert catalog.verifier("judge", directory=directory) == VerifierSpec(
@@ -88,6 +90,16 @@ def test_known_models_are_listed_by_name(directory: Path) -> None:
         ("judge", "verifier", 12),
         ("tiny", "solver", 12),
     ]
+
+
+def test_the_check_of_a_solver_s_problems_is_listed_with_it(directory: Path) -> None:
+    def listed() -> dict[str, str]:
+        return {model.name: model.check for model in catalog.known(directory=directory)}
+
+    assert listed() == {"judge": "", "tiny": "arithmetic"}
+    write_manifest(directory, TINY, check='""')
+    assert listed() == {"judge": "", "tiny": ""}
+    assert catalog.solver("tiny", directory=directory).check == ""
 
 
 @pytest.mark.skipif(not list(SHIPPED.glob("*.toml")), reason="no models in this checkout")
@@ -108,7 +120,7 @@ def test_a_file_without_a_manifest_gets_generic_settings(tmp_path: Path) -> None
     spec = catalog.solver(str(path), directory=tmp_path)
     assert (spec.name, spec.path, spec.is_builtin) == ("some-model-q4", path, False)
     assert (spec.system_prompt, spec.sampling) == (GENERIC_SYSTEM_PROMPT, GENERIC_SAMPLING)
-    assert (spec.verifier, spec.domain, spec.step_delimiter) == ("", "", "\n\n")
+    assert (spec.verifier, spec.domain, spec.check, spec.step_delimiter) == ("", "", "", "\n\n")
     assert r"The answer is \boxed{" in spec.system_prompt
 
 
@@ -209,6 +221,9 @@ def test_a_missing_built_in_file_says_how_to_repair_it(directory: Path) -> None:
         ({"colour": '"red"'}, "the key 'colour' is unknown"),
         ({"aggregator": '"min"'}, "the key 'aggregator' is unknown"),
         ({"top_k": None}, "the key 'top_k' is missing"),
+        ({"check": None}, "the key 'check' is missing"),
+        ({"check": "true"}, "check must be a text"),
+        ({"check": '"algebra"'}, "check must be empty or one of arithmetic, not 'algebra'"),
         ({"top_k": "1.5"}, "top_k must be a whole number"),
         ({"max_tokens": "true"}, "max_tokens must be a whole number"),
         ({"mean_step_tokens": '"7"'}, "mean_step_tokens must be a number"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,9 +17,14 @@ SELECTIONS: tuple[Selection, ...] = ("best", "majority", "weighted")
 
 
 def candidate(
-    answer: str | None, score: float | None = None, finish: Finish = "stop", logprob: float = -1.0, tokens: int = 2
+    answer: str | None,
+    score: float | None = None,
+    finish: Finish = "stop",
+    logprob: float = -1.0,
+    tokens: int = 2,
+    proof: bool | None = None,
 ) -> Candidate:
-    return Candidate(Beam(PROMPT, (Step("x", (1,) * tokens, logprob, finish),)), answer, score)
+    return Candidate(Beam(PROMPT, (Step("x", (1,) * tokens, logprob, finish),), proof=proof), answer, score)
 
 
 def chosen(candidates: list[Candidate], selection: Selection) -> tuple[int | None, float | None]:
@@ -106,6 +113,40 @@ def test_where_all_scores_are_zero_the_votes_are_counted() -> None:
     assert (place, confidence) == (1, pytest.approx(2 / 3))
 
 
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_a_proven_answer_is_chosen_with_certainty_whatever_the_scores_and_votes(selection: Selection) -> None:
+    others = [candidate("4", 1.0), candidate("4", 1.0), candidate("5", 1.0, "length")]
+    assert chosen([*others, candidate("6", 0.0, proof=True)], selection) == (3, 1.0)
+    assert chosen([candidate("6", None, proof=True), *others], selection) == (0, 1.0)
+    assert chosen([candidate("6", 0.1, proof=True)], selection) == (0, 1.0)
+    assert not choose([*others, candidate("6", proof=True)], selection).is_unscored
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_of_several_proven_answers_the_verifier_s_favourite_is_chosen(selection: Selection) -> None:
+    proven = [candidate("1+2", 0.1, proof=True), candidate("2+1", 0.9, proof=True), candidate("3", 1.0)]
+    assert chosen(proven, selection) == (1, 1.0)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_an_answer_that_is_proven_wrong_ranks_below_every_other_answer_and_has_no_vote(selection: Selection) -> None:
+    wrong = [candidate("4", 1.0, proof=False)] * 3
+    assert chosen([*wrong, candidate("5", 0.0)], selection) == (3, None)
+    assert chosen([*wrong, candidate("5", 0.0, "deadline"), candidate("5", 0.0)], selection)[1] == 1.0
+    place, confidence = chosen([*wrong, candidate("5", 0.6), candidate("6", 0.2), candidate("5", 0.6)], selection)
+    assert place == 3
+    assert confidence == pytest.approx(2 / 3 if selection == "majority" else 1.2 / 1.4)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_where_all_answers_are_proven_wrong_one_is_shown_without_any_confidence(selection: Selection) -> None:
+    wrong = [candidate("4", 0.2, proof=False), candidate("5", 0.9, proof=False), candidate(None, 1.0)]
+    choice = choose(wrong, selection)
+    assert choice.candidate is not None
+    assert choice.candidate.answer is not None
+    assert (choice.confidence, choice.is_unscored) == (0.0, False)
+
+
 CANDIDATES = st.lists(
     st.builds(
         candidate,
@@ -133,3 +174,23 @@ def test_any_choice_is_one_of_the_candidates_with_an_answer_if_any_has_one(
         assert choice.candidate.answer is not None
     assert (choice.confidence is None) == (num_answered < 2)
     assert choice.confidence is None or 0 <= choice.confidence <= 1
+
+
+@settings(deadline=None)
+@given(CANDIDATES, st.lists(st.sampled_from([True, False, None]), max_size=8), st.sampled_from(SELECTIONS))
+def test_proofs_come_before_everything_else(
+    candidates: list[Candidate], proofs: list[bool | None], selection: Selection
+) -> None:
+    proven = [
+        dataclasses.replace(each, beam=dataclasses.replace(each.beam, proof=proof))
+        for each, proof in zip(candidates, proofs, strict=False)
+    ]
+    standings = [each.beam.proof for each in proven if each.answer is not None]
+    choice = choose(proven, selection)
+    if not standings:
+        return
+    assert choice.candidate is not None
+    best = next(standing for standing in (True, None, False) if standing in standings)
+    assert choice.candidate.beam.proof is best
+    if best is not None:
+        assert choice.confidence == float(best)

@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 
 from edgesearch import search
 from edgesearch.budget import Budget, ManualClock
+from edgesearch.choice import choose
 from edgesearch.driver import Driver, Job, JobResult
 from edgesearch.engines.scripted import ScriptedEngine
 from edgesearch.errors import ContextOverflow, UsageError
 from edgesearch.search.base import Expand, Judge, SearchConfig, Strategy
 from edgesearch.search.select import aggregate
-from edgesearch.types import Beam, Prompt, Sampling
+from edgesearch.types import AGGREGATORS, Beam, Prompt, Sampling
 from edgesearch.verifiers.scripted import ScriptedVerifier
 
 STEPS = ("one apple\n\n", "two apples\n\n", r"The answer is \boxed{7}")
@@ -26,17 +27,21 @@ def write_rest(beam: Beam, seed: int) -> str:
 class World:
     """A driver over scripted models on one manual clock."""
 
-    def __init__(self, write=write_rest, *, pass_s=0.01, token_s=0.0, score=lambda beam, index: 0.5, **engine):
+    def __init__(
+        self, write=write_rest, *, pass_s=0.01, token_s=0.0, score=lambda beam, index: 0.5, check=None, **engine
+    ):
         self.clock = ManualClock()
         self.engine = ScriptedEngine(write, clock=self.clock, pass_s=pass_s, **engine)
         self.verifier = ScriptedVerifier(score, clock=self.clock, token_s=token_s)
-        self.driver = Driver(self.engine, self.verifier)
+        self.driver = Driver(self.engine, self.verifier, check)
 
-    def job(self, name="beam", *, budget_s=100.0, n=4, m=2, max_tokens=64, strategy=None, **options) -> Job:
+    def job(
+        self, name="beam", *, budget_s=100.0, n=4, m=2, max_tokens=64, strategy=None, aggregator="last", **options
+    ) -> Job:
         return Job(
             prompt=Prompt(user="how many apples are there"),
             strategy=strategy or search.strategy(name),
-            config=SearchConfig(n=n, m=m),
+            config=SearchConfig(n=n, m=m, aggregator=aggregator),
             sampling=Sampling(),
             deadline=Budget(budget_s).start(self.clock),
             max_tokens=max_tokens,
@@ -320,16 +325,17 @@ GREEDY_SEED = _greedy_seed()
     token_s=st.floats(0, 0.01),
     lengths=st.lists(st.integers(0, 30), min_size=1, max_size=5),
     has_safety_lane=st.booleans(),
+    proof=st.sampled_from([None, True, False]),
 )
 def test_any_search_ends_in_time_and_leaves_nothing_behind(
-    name, n, m, budget_s, pass_s, token_s, lengths, has_safety_lane
+    name, n, m, budget_s, pass_s, token_s, lengths, has_safety_lane, proof
 ):
     def write(beam, seed):
         words = lengths[(seed + len(beam.steps)) % len(lengths)]
         is_last = len(beam.steps) >= seed % 4
         return "w " * words + (r"\boxed{1}" if is_last else "x\n\ny\n\n\\boxed{2}")
 
-    world = World(write, pass_s=pass_s, token_s=token_s)
+    world = World(write, pass_s=pass_s, token_s=token_s, check=lambda problem, stated: proof)
     job = world.job(name, n=n, m=min(m, n), budget_s=budget_s, max_tokens=100, has_safety_lane=has_safety_lane)
     [result] = world.run(job)
     assert world.clock.now_s <= budget_s + pass_s + 1e-9
@@ -402,3 +408,179 @@ def test_a_draft_that_found_no_room_is_cut_off_not_lost():
     world.driver = Driver(world.engine, world.verifier)
     [result] = world.run(world.job("majority", n=3))
     assert len(result.candidates) >= 2
+
+
+# -- exact checks ------------------------------------------------------------------------------------------------------
+
+
+class Checker:
+    """A check that knows one right answer and counts what it is asked; None for answers it cannot judge."""
+
+    def __init__(self, right="7", unknown=()):
+        self.right, self.unknown = right, unknown
+        self.asked = []
+
+    def __call__(self, problem, stated):
+        self.asked.append((problem, stated))
+        return None if stated in self.unknown else stated == self.right
+
+
+def write_one_right(beam, seed):
+    """One sample in eight, a long one, is right; the first steps say which."""
+    right = seed % 8 == 0 if not beam.steps else "long" in beam.text
+    rest = ["a long thought " * 3 + "\n\n" if right else "a guess\n\n", "so\n\n", rf"\boxed{{{7 if right else 5}}}"]
+    return "".join(rest[len(beam.steps) :])
+
+
+def mislead(beam, index):
+    """The verifier likes the wrong ones."""
+    return 0.01 if "long" in beam.text else 0.99
+
+
+@pytest.mark.parametrize("aggregator", AGGREGATORS)
+@pytest.mark.parametrize("name", ["majority", "best_of_n", "weighted"])
+def test_a_proven_solution_is_chosen_whatever_the_verifier_thinks(name, aggregator):
+    def answer_chosen(check):
+        world = World(write_one_right, score=mislead, check=check)
+        [result] = world.run(world.job(name, n=64, aggregator=aggregator))
+        choice = choose(result.candidates, result.job.strategy.selection)
+        return choice.candidate.answer, choice.confidence
+
+    assert answer_chosen(Checker()) == ("7", 1.0)
+    assert answer_chosen(None)[0] == "5"
+
+
+@pytest.mark.parametrize("aggregator", AGGREGATORS)
+@pytest.mark.parametrize("name", ["best_of_n", "weighted", "beam"])
+def test_a_solution_that_is_proven_wrong_loses_to_every_other(name, aggregator):
+    def write(beam, seed):
+        doubtful = seed % 8 == 0 if not beam.steps else "long" in beam.text
+        return "".join(
+            [*([] if beam.steps else ["long\n\n" if doubtful else "short\n\n"]), rf"\boxed{{{6 - doubtful}}}"]
+        )
+
+    world = World(write, score=mislead, check=Checker(unknown=("5",)))
+    [result] = world.run(world.job(name, n=64, m=1, aggregator=aggregator))
+    choice = choose(result.candidates, result.job.strategy.selection)
+    assert choice.candidate.answer == "5"
+    assert choice.candidate.beam.proof is None
+    assert {candidate.beam.proof for candidate in result.candidates} == {None, False}
+
+
+@pytest.mark.parametrize("name", search.names())
+def test_a_check_that_cannot_tell_changes_nothing(name):
+    def outcome(check):
+        world = World(check=check)
+        [result] = world.run(world.job(name, n=8))
+        told = [(each.beam.text, each.beam.scores, each.answer, each.score) for each in result.candidates]
+        return told, result.usage, result.is_cut, world.clock.now_s, world.verifier.calls
+
+    assert outcome(lambda problem, stated: None) == outcome(None)
+
+
+@pytest.mark.parametrize("name", search.names())
+@pytest.mark.parametrize("right", ["7", "8"])
+def test_scores_are_the_verifier_s_own_whatever_is_proven(name, right):
+    world = World(check=Checker(right))
+    [result] = world.run(world.job(name, n=8))
+    assert {score for candidate in result.candidates for score in candidate.beam.scores} <= {0.5}
+
+
+@pytest.mark.parametrize("name", search.names())
+def test_each_finished_solution_is_checked_once_on_the_problem_s_own_text(name):
+    check = Checker("8")
+    world = World(check=check)
+    [result] = world.run(world.job(name, n=8))
+    assert check.asked == [("how many apples are there", "7")] * len(result.candidates)
+
+
+@pytest.mark.parametrize("name", search.names())
+def test_a_search_is_closed_by_the_pass_that_proves_an_answer(name):
+    world = World(check=Checker())
+    number = world.driver.submit(world.job(name, n=8))
+    for _ in range(1000):
+        ended = world.driver.turn()
+        if world.driver._tasks:
+            assert not any(candidate.beam.proof for candidate in world.driver.view(number).candidates)
+        if ended:
+            break
+    [(_, result)] = ended
+    assert any(candidate.beam.proof for candidate in result.candidates)
+    assert not result.is_cut
+    assert world.engine.nodes == world.verifier.nodes == set()
+
+
+def test_nothing_more_is_drawn_or_judged_once_an_answer_is_proven():
+    def write(beam, seed):
+        return r"\boxed{7}" if seed % 8 == 0 else "and so on " * 300 + r"\boxed{5}"
+
+    world = World(write, check=Checker())
+    [result] = world.run(world.job("best_of_n", n=64, max_tokens=2000))
+    assert {candidate.answer for candidate in result.candidates} == {"7"}
+    assert len(world.engine.passes) < 5
+    assert world.verifier.calls == []
+    assert result.usage.verified_tokens == 0
+
+
+def test_a_proof_ends_its_own_search_and_no_other():
+    world = World(write_one_right, check=Checker())
+    [proven, other] = world.run(world.job("majority", n=64), world.job("majority", n=4, seed=3))
+    assert any(candidate.beam.proof for candidate in proven.candidates)
+    assert len(other.candidates) == 4 or any(candidate.beam.proof for candidate in other.candidates)
+
+
+def test_only_what_is_finished_and_states_an_answer_is_checked():
+    check = Checker()
+    world = World(write=lambda beam, seed: "it is \\boxed{7} and so on " * 100, check=check)
+    [cut] = world.run(world.job("majority", max_tokens=10))
+    assert {candidate.beam.finish for candidate in cut.candidates} == {"length"}
+    world = World(write=lambda beam, seed: "no idea", check=check)
+    [silent] = world.run(world.job("majority"))
+    assert {candidate.beam.proof for candidate in (*cut.candidates, *silent.candidates)} == {None}
+    assert check.asked == []
+
+
+def test_a_safety_lane_that_is_proven_right_ends_the_search():
+    def write(beam, seed):
+        return r"\boxed{7}" if seed == GREEDY_SEED else "and so on " * 500
+
+    world = World(write, check=Checker())
+    [result] = world.run(world.job("beam", max_tokens=1000, has_safety_lane=True))
+    assert [(candidate.answer, candidate.beam.proof) for candidate in result.candidates] == [("7", True)]
+    assert not result.is_cut
+    assert len(world.engine.passes) < 10
+
+
+def test_the_safety_lane_goes_on_while_all_answers_are_proven_wrong():
+    def write(beam, seed):
+        return "thinking " * 40 + r"\boxed{7}" if seed == GREEDY_SEED else r"\boxed{5}"
+
+    world = World(write, check=Checker())
+    [result] = world.run(world.job("majority", max_tokens=1000, has_safety_lane=True))
+    assert choose(result.candidates, "majority").candidate.answer == "7"
+
+
+def test_where_the_safety_lane_is_wrong_too_a_wrong_answer_is_all_there_is():
+    world = World(check=Checker("8"))
+    [result] = world.run(world.job("majority", n=2, has_safety_lane=True))
+    assert choose(result.candidates, "majority").confidence == 0.0
+
+
+def test_a_failing_check_does_not_end_a_search():
+    def failing(problem, stated):
+        raise ValueError("a surprise")
+
+    world = World(check=failing)
+    [result] = world.run(world.job("best_of_n"))
+    assert {(candidate.answer, candidate.beam.proof) for candidate in result.candidates} == {("7", None)}
+
+
+def test_errors_of_the_verifier_pass_through_beside_a_check():
+    world = World(check=Checker("8"))
+
+    def fail(beams):
+        raise MemoryError
+
+    world.verifier.judge = fail
+    with pytest.raises(MemoryError):
+        world.run(world.job("beam"))

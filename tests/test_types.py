@@ -157,3 +157,10 @@ def test_scores_are_added_in_order_of_the_steps() -> None:
 def test_a_judgement_needs_one_score_a_step(scores: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match=f"2 steps need 2 scores, not 0 \\+ {len(scores)}"):
         Beam(PROMPT).grown((step("One.\n\n"), step("Two.\n\n"))).judged(scores)
+
+
+@pytest.mark.parametrize("proof", [True, False, None])
+def test_a_proof_is_of_one_answer_judging_keeps_it_and_growing_does_not(proof: bool | None) -> None:
+    beam = dataclasses.replace(Beam(PROMPT).grown((step("One.\n\n"),)), proof=proof)
+    assert beam.judged((0.5,)).proof is proof
+    assert beam.grown((step("Two.", "stop"),)).proof is None

@@ -137,6 +137,8 @@ class Loader:
     def __init__(self) -> None:
         self.pipeline = FakePipeline()
         self.calls: list[tuple[str, str, int | None, int | None]] = []
+        self.checks: list[bool] = []
+        """Whether each load was to check answers."""
         self.error: BaseException | None = None
 
     def __call__(
@@ -147,8 +149,10 @@ class Loader:
         max_n: int | None = None,
         max_tokens: int | None = None,
         num_threads: int | None = None,
+        check: bool = True,
     ) -> FakePipeline:
         self.calls.append((solver, verifier, max_n, num_threads))
+        self.checks.append(check)
         if self.error is not None:
             raise self.error
         return self.pipeline

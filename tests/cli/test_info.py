@@ -29,12 +29,15 @@ def test_json_has_every_section(run: Run) -> None:
     assert list(found["strategies"]) == search.names()
     assert {"nano", "nano-prm"} <= {model["name"] for model in found["models"]}
     assert found["folders"]["cache"]
+    checks = {model["name"]: model["check"] for model in found["models"]}
+    assert (checks["nano"], checks["nano-prm"]) == ("arithmetic", None)
 
 
 def test_text_has_the_same_sections(run: Run) -> None:
     result = run("info")
     assert [line for line in result.stdout.splitlines() if not line.startswith(" ")] == SECTIONS[1:]
     assert "Apache-2.0" in result.stdout
+    assert "solver with arithmetic check, " in result.stdout
 
 
 @pytest.mark.parametrize("module", ["llama_cpp", "onnxruntime"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -66,6 +67,12 @@ def test_a_plain_line_tells_time_width_speed_and_the_best_answer(
     view.show(progress(beam("x"), best=Candidate(beam("x"), "41", None)))
     expected = "5.0 s left, 1 beam, 1 candidate, 100 tokens, 200 tokens/s, best so far 41\n"
     assert capsys.readouterr().err.endswith(expected)
+
+
+def test_an_answer_that_is_proven_wrong_is_not_called_the_best(render: Any) -> None:
+    wrong = dataclasses.replace(beam("x"), proof=False)
+    assert render.best_line(progress(best=Candidate(wrong, "41", 0.9))) == "no right answer yet, 41 is wrong"
+    assert render.best_line(progress(best=Candidate(beam("x"), "41", 0.9))) == "best so far 41 (score 0.90)"
 
 
 def test_a_picture_shows_the_last_line_of_the_best_beams_with_their_scores(render: Any) -> None:

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from fake_pipeline import WARNING, Loader, solution
 
 from edgesearch.errors import EndpointError, IntegrityError, ModelNotFound, OutOfMemory
-from edgesearch.types import Usage
+from edgesearch.types import ModelNames, Usage
 
 Run = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -28,6 +28,7 @@ KEYS = [
     "text",
     "finish",
     "confidence",
+    "proof",
     "budget_s",
     "wall_s",
     "load_s",
@@ -100,6 +101,39 @@ def test_verbose_tells_models_and_counters(run: Run) -> None:
     stderr = run("solve", "hi", "-v").stderr
     assert "solver fake, verifier fake-prm, loaded in 0.50 s" in stderr
     assert "20 tokens decoded" in stderr
+
+
+def test_verbose_names_the_exact_check_if_there_is_one(run: Run, loader: Loader) -> None:
+    loader.pipeline.result = solution(models=ModelNames("fake", "fake-prm", check="arithmetic"))
+    assert "verifier fake-prm, arithmetic check, loaded" in run("solve", "hi", "-v").stderr
+
+
+@pytest.mark.parametrize(
+    ("proof", "confidence", "said"),
+    [(True, 1.0, "confidence 1.00 (proven right),"), (False, 0.0, "confidence 0.00 (proven wrong),")],
+)
+def test_a_proof_is_told_with_the_confidence(
+    run: Run, loader: Loader, proof: bool, confidence: float, said: str
+) -> None:
+    loader.pipeline.result = solution(proof=proof, confidence=confidence)
+    result = run("solve", "hi")
+    assert (result.exit_code, result.stdout) == (0, "42\n")
+    assert said in result.stderr
+
+
+def test_json_tells_the_check_and_the_proof(run: Run, loader: Loader) -> None:
+    found = json.loads(run("solve", "hi", "--json").stdout)
+    assert (found["models"]["check"], found["proof"]) == (None, None)
+    loader.pipeline.result = solution(models=ModelNames("fake", "fake-prm", check="arithmetic"), proof=True)
+    found = json.loads(run("solve", "hi", "--json").stdout)
+    assert (found["models"]["check"], found["proof"]) == ("arithmetic", True)
+
+
+def test_answers_are_checked_unless_no_check_is_given(run: Run, loader: Loader) -> None:
+    run("solve", "hi")
+    run("solve", "hi", "--no-check")
+    run("solve", "hi", "--verifier", "other-prm")
+    assert loader.checks == [True, False, True]
 
 
 def test_show_steps_prints_each_step_with_its_score_and_the_answer_last(run: Run) -> None:
@@ -305,7 +339,7 @@ def test_json_is_one_object_with_the_promised_keys(run: Run) -> None:
     assert (found["answer"], found["finish"], found["confidence"], found["seed"]) == ("42", "stop", 0.75, 3)
     assert found["strategy"] == {"name": "beam", "n": 16, "m": 4, "aggregator": "last"}
     assert (found["models"]["solver"], found["models"]["verifier"]) == ("fake", "fake-prm")
-    assert list(found["models"]) == ["solver", "verifier", "solver_device", "verifier_device"]
+    assert list(found["models"]) == ["solver", "verifier", "solver_device", "verifier_device", "check"]
     assert found["steps"][1] == {"text": "The answer is \\boxed{42}.", "score": 0.75}
     assert found["num_candidates"] == 1
 
