@@ -24,7 +24,7 @@ from .terminal import accept_any_text, color_choice, note, one_line
 
 _EPILOG = """\b
 Examples:
-  edgesearch solve --budget 10s "Ana has 3 boxes of 12 pens. She loses 5 pens. How many pens are left?"
+  edgesearch solve --budget 10s "How can you make 29 from 4, 6 and 5, using each number once?"
   edgesearch solve --model Llama-3.2-1B-Instruct-Q4_K_M.gguf --budget 1m @problem.txt
   edgesearch solve --json - < problem.txt
   edgesearch info

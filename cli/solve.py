@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\b
 Examples:
-  edgesearch solve "Ana has 3 boxes of 12 pens. She loses 5 pens. How many pens are left?"
+  edgesearch solve "How can you make 29 from 4, 6 and 5, using each number once?"
   edgesearch solve --budget 30s --show-steps @problem.txt
   edgesearch solve --model hf:Qwen/Qwen2.5-1.5B-Instruct-GGUF:Q4_K_M --budget 1m - < problem.txt
   edgesearch solve --jsonl problems.jsonl --budget 5s > solutions.jsonl

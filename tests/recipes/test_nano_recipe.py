@@ -31,7 +31,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = ("--tokenizer", folder / "tokenizer.json")
     run("tokenizer.py", "--out", folder, "--problems", "2000")
     run("train.py", "tiny", *tokenizer, "--out", folder, "--tokens", "20000", "--problems", "200", "--save-every", "2")
-    for name, more in (("train", ()), ("dev", ("--held-out", "99"))):
+    for name, more in (("train", ()), ("dev", ("--held-out", "99", "--split", "structures"))):
         sizes = ("--problems", "4", "--samples", "4", *more)
         run("rollouts.py", folder / "tiny.pt", *tokenizer, *sizes, "--out", folder / f"{name}.jsonl")
     files = ("--rollouts", folder / "train.jsonl", "--dev", folder / "dev.jsonl")
@@ -93,7 +93,45 @@ def test_a_verifier_is_judged_within_problems(trained: Path) -> None:
     tokenizer = ("--tokenizer", trained / "tokenizer.json")
     figures = json.loads(run("evaluate.py", trained / "verifier.pt", *tokenizer, "--rollouts", trained / "dev.jsonl"))
     assert figures["num_problems"] == 4
-    assert set(figures["at_n"]) == {"1", "2", "4"}
+    assert set(figures["accuracy"]["last"]) == {"1", "2", "4"}
+    assert set(figures["within_problem_auc"]) == {"last", "min", "prod", "mean"}
+
+
+def test_calibration_brings_the_scores_nearer_to_the_labels(trained: Path) -> None:
+    files = ("--tokenizer", trained / "tokenizer.json", "--rollouts", trained / "dev.jsonl")
+    figures = json.loads(run("calibrate.py", trained / "verifier.pt", *files, "--out", trained / "calibrated.pt"))
+    assert figures["error_after"] <= figures["error_before"] + 1e-4
+
+
+def test_the_rollouts_that_fool_a_verifier_are_mined(trained: Path) -> None:
+    files = ("--tokenizer", trained / "tokenizer.json", "--rollouts", trained / "train.jsonl")
+    out = run("mine.py", trained / "verifier.pt", *files, "--out", trained / "hard.jsonl")
+    num_lines = len((trained / "hard.jsonl").read_text(encoding="utf-8").splitlines())
+    assert out.startswith(f"{num_lines} of 4 problems")
+
+
+def test_steps_can_be_labelled_by_rollouts_too(trained: Path) -> None:
+    files = ("--tokenizer", trained / "tokenizer.json", "--rollouts", trained / "train.jsonl")
+    out = trained / "shepherd.jsonl"
+    figures = json.loads(run("shepherd.py", trained / "tiny.pt", *files, "--completions", "2", "--out", out))
+    assert 0 <= figures["equal"] <= 1
+    ours = [json.loads(line) for line in (trained / "train.jsonl").read_text(encoding="utf-8").splitlines()]
+    theirs = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [[s["ids"] for s in problem["samples"]] for problem in ours] == [
+        [s["ids"] for s in problem["samples"]] for problem in theirs
+    ]
+
+
+def test_a_solver_is_trained_further_to_revise(trained: Path) -> None:
+    tokenizer = ("--tokenizer", trained / "tokenizer.json")
+    sequences = trained / "revisions.jsonl"
+    run("revisions.py", trained / "train.jsonl", *tokenizer, "--out", sequences)
+    lines = [json.loads(line) for line in sequences.read_text(encoding="utf-8").splitlines()]
+    assert lines
+    assert all(0 < line["num_prompt"] < len(line["ids"]) for line in lines)
+    more = ("--start", trained / "tiny.pt", "--sequences", sequences, "--name", "tiny-revise", "--tokens", "3000")
+    run("train.py", "tiny", *tokenizer, "--out", trained, *more)
+    assert (trained / "tiny-revise.pt").exists()
 
 
 def test_an_interrupted_run_ends_as_if_it_had_not_been(trained: Path, tmp_path: Path) -> None:

@@ -20,11 +20,12 @@ from torch import Tensor
 
 FILE_TYPES = {
     "f16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
+    "q4_0": (gguf.GGMLQuantizationType.Q4_0, gguf.LlamaFileType.MOSTLY_Q4_0),
     "q8_0": (gguf.GGMLQuantizationType.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
 }
 CHAT_TEMPLATE = (
     "{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}\n\n"
-    "{% elif m['role'] == 'assistant' %}{{ m['content'] }}{% endif %}{% endfor %}"
+    "{% elif m['role'] == 'assistant' %}{{ m['content'] }}{% if not loop.last %}\n\n{% endif %}{% endif %}{% endfor %}"
 )
 
 
@@ -37,6 +38,8 @@ def export(preset: str, decoder: Decoder, tokenizer_path: Path, out: Path, quant
     for name, tensor in llama_tensors(decoder):
         array = tensor.detach().float().numpy()
         kind = gguf.GGMLQuantizationType.F32 if array.ndim == 1 else tensor_type
+        if quantization == "q4_0" and name == "token_embd.weight":
+            kind = gguf.GGMLQuantizationType.Q8_0  # it is the output layer too
         writer.add_tensor(name, gguf.quants.quantize(array, kind), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -48,7 +51,7 @@ def add_metadata(writer: gguf.GGUFWriter, preset: str, decoder: Decoder) -> None
     config = decoder.config
     writer.add_type("model")
     writer.add_name(f"edgesearch {preset.replace('-', ' ')}")
-    writer.add_description("A tiny solver of generated arithmetic word problems; knows nothing else.")
+    writer.add_description("A tiny solver of generated arithmetic problems; knows nothing else.")
     writer.add_size_label(f"{count_parameters(decoder) / 1e6:.2f}M")
     writer.add_license("apache-2.0")
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)

@@ -139,7 +139,7 @@ def metadata(verifier: Verifier, vocabulary: list[str], num_parameters: int) -> 
     config = verifier.trunk.config
     return {
         "edgesearch.kind": "prm",
-        "edgesearch.aggregator": "prod",
+        "edgesearch.aggregator": "last",
         "edgesearch.vocab_sha256": hashlib.sha256("\0".join(vocabulary).encode()).hexdigest(),
         "edgesearch.params": str(num_parameters),
         "edgesearch.layers": str(len(verifier.trunk.blocks) + len(verifier.blocks)),

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,9 +49,9 @@ class ModelConfig:
 
 
 PRESETS = {
-    "nano": ModelConfig(width=64, num_layers=4, num_heads=2, num_kv_heads=1, feed_width=192),
-    "nano-medium": ModelConfig(width=128, num_layers=4, num_heads=4, num_kv_heads=2, feed_width=384),
-    "nano-large": ModelConfig(width=192, num_layers=5, num_heads=6, num_kv_heads=3, feed_width=512),
+    "nano": ModelConfig(width=64, num_layers=3, num_heads=2, num_kv_heads=1, feed_width=128),
+    "nano-medium": ModelConfig(width=128, num_layers=4, num_heads=4, num_kv_heads=2, feed_width=256),
+    "nano-large": ModelConfig(width=192, num_layers=5, num_heads=6, num_kv_heads=3, feed_width=480),
     "tiny": ModelConfig(width=32, num_layers=1, num_heads=1, num_kv_heads=1, feed_width=32),  # for tests
 }
 
@@ -195,12 +195,13 @@ class Decoder(nn.Module):
 class Verifier(nn.Module):
     """P(this step and all before it are right), at every token; read it at a step's last one."""
 
-    def __init__(self, config: ModelConfig, num_head_blocks: int = 2) -> None:
+    def __init__(self, config: ModelConfig, num_head_blocks: int = 1) -> None:
         super().__init__()
+        block = replace(config, feed_width=2 * config.width // 3)  # small: the trunk has done the reading
         self.trunk = Decoder(config).requires_grad_(False)
         self.mix = nn.Linear(2 * config.width + 3, config.width)
         layers = range(config.num_layers, config.num_layers + num_head_blocks)
-        self.blocks = nn.ModuleList(Block(config, layer) for layer in layers)
+        self.blocks = nn.ModuleList(Block(block, layer) for layer in layers)
         self.norm = RMSNorm(config.width, config.norm_eps)
         self.head = nn.Linear(config.width, 1)
         init_blocks(self.blocks, 0.3)

@@ -2,12 +2,13 @@
 
     python models/recipes/nano/rollouts.py RUN/nano.pt --tokenizer RUN/tokenizer.json --out RUN/train.jsonl
     python models/recipes/nano/rollouts.py RUN/nano.pt --tokenizer RUN/tokenizer.json --out RUN/dev.jsonl \\
-        --held-out 99 --problems 300 --samples 64
+        --held-out 99 --split mixed --problems 300 --samples 64
 
 A line of the file is a problem:
 
-    {"problem": "Ana has 12 shells. ...", "target": "29", "level": 2, "prompt": [...], "reference": [...],
-     "samples": [{"ids": [...], "labels": [1, 1, 0], "answer": "31", "count": 3}, ...]}
+    {"problem": "Ana has 12 shells. ...", "target": "29", "family": "story", "level": 2, "prompt": [...],
+     "reference": [...], "samples": [{"ids": [...], "labels": [1, 1, 0], "answer": "31", "is_correct": false,
+     "count": 3}, ...]}
 
 `ids` end with end-of-text unless the length ran out; `labels` has one entry a step; equal samples are merged
 and counted. Draw with the solver that will be searched: a verifier trained on another's mistakes misses its.
@@ -34,7 +35,7 @@ from edgesearch.tasks import arithmetic
 from edgesearch.tasks.arithmetic import ArithmeticSample
 
 MAX_NEW_TOKENS = 140
-_ANSWER = re.compile(r"\\boxed\{(\d+)\}")
+ANSWER = re.compile(r"\\boxed\{([^{}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Rollout:
     labels: list[int]
     """For each step, the answer line included: 1 when it and all before it are right."""
     answer: str | None
+    is_correct: bool
+    """Whether the answer is right, however it was reached."""
     count: int
     """How many samples were this one."""
 
@@ -59,6 +62,7 @@ class ProblemRollouts:
 
     problem: str
     target: str
+    family: str
     level: int
     prompt: list[int]
     reference: list[int]
@@ -94,7 +98,7 @@ class SamplingCache:
 def sample(
     decoder: Decoder, tokenizer: NanoTokenizer, prompts: Sequence[Sequence[int]], num_samples: int, temperature: float
 ) -> list[list[list[int]]]:
-    """Draws `num_samples` continuations of each prompt; temperature 0 is greedy.."""
+    """Draws `num_samples` continuations of each prompt; temperature 0 is greedy."""
     device = decoder.embedding.weight.device
     width = max(map(len, prompts))
     ids = torch.tensor([[tokenizer.pad] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
@@ -145,9 +149,10 @@ def choose(logits: Tensor, temperature: float) -> Tensor:
 def label(tokenizer: NanoTokenizer, sample: ArithmeticSample, ids: list[int], count: int) -> Rollout:
     text = tokenizer.decode(ids)
     steps = [step for step in text.split(arithmetic.STEP_DELIMITER) if step]
-    answers: list[str] = _ANSWER.findall(text)
+    answers: list[str] = ANSWER.findall(text)
     labels = [int(is_right) for is_right in arithmetic.label_steps(sample, steps)]
-    return Rollout(ids, labels, answers[-1] if answers else None, count)
+    answer = answers[-1] if answers else None
+    return Rollout(ids, labels, answer, arithmetic.grade(sample, answer), count)
 
 
 def roll_out(
@@ -169,7 +174,9 @@ def roll_out(
             counts = Counter(map(tuple, solutions))
             labelled = [label(tokenizer, problem, list(ids), count) for ids, count in counts.items()]
             prompt, reference = prompts[start + offset], references[start + offset]
-            yield ProblemRollouts(problem.problem, problem.target, problem.level, prompt, reference, labelled)
+            yield ProblemRollouts(
+                problem.problem, problem.target, problem.family, problem.level, prompt, reference, labelled
+            )
 
 
 def write_rollouts(path: Path, rollouts: Iterator[ProblemRollouts]) -> None:
@@ -177,7 +184,7 @@ def write_rollouts(path: Path, rollouts: Iterator[ProblemRollouts]) -> None:
     with path.open("w", encoding="utf-8") as file:
         for index, problem in enumerate(rollouts):
             file.write(json.dumps(asdict(problem)) + "\n")
-            num_right += sum(rollout.count for rollout in problem.samples if rollout.is_right)
+            num_right += sum(rollout.count for rollout in problem.samples if rollout.is_correct)
             num_drawn += sum(rollout.count for rollout in problem.samples)
             if index % 500 == 499:
                 print(
@@ -204,16 +211,17 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--held-out", type=int, metavar="SEED", help="of held-out problems, instead of new ones")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--split", choices=arithmetic.SPLITS, default="mixed", help="of the held-out problems")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     tokenizer = NanoTokenizer(args.tokenizer)
     _, decoder = load_decoder(args.solver, args.device)
     if args.held_out is None:
-        problems = draw_problems(args.problems, args.seed, is_half_graph=True)
+        problems = draw_problems(args.problems, f"rollouts {args.seed}")
     else:
-        problems = arithmetic.held_out(args.held_out, args.problems)
+        problems = arithmetic.held_out(args.held_out, args.problems, args.split)
     write_rollouts(args.out, roll_out(decoder, tokenizer, problems, args.samples, args.temperature))
 
 

@@ -13,7 +13,7 @@ The vocabulary is padded to 768 for quantisation (rows in multiples of 32); the 
 from __future__ import annotations
 
 import argparse
-import random
+import itertools
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -58,8 +58,7 @@ class NanoTokenizer:
 
 
 def train(num_problems: int, seed: int = 0) -> Tokenizer:
-    rng = random.Random(seed)
-    samples = [arithmetic.generate(rng) for _ in range(num_problems)]
+    samples = itertools.islice(arithmetic.training_problems(f"tokenizer {seed}"), num_problems)
     texts = [sample.problem + arithmetic.STEP_DELIMITER + arithmetic.solution_text(sample) for sample in samples]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

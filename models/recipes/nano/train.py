@@ -23,8 +23,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from data import TokenSequence, batches, training_set
-from model import PRESETS, Decoder, count_parameters, save_model
+from data import TokenSequence, batches, read_sequences, training_set
+from model import PRESETS, Decoder, count_parameters, load_decoder, save_model
 from tokenizer import NanoTokenizer
 from torch import Tensor
 
@@ -40,12 +40,14 @@ class TrainConfig:
     preset: str
     num_tokens: int
     """To train on, padding included."""
-    num_problems: int = 120_000
-    data_seed: int = 42
+    num_problems: int = 300_000
+    data_seed: int = 0
     batch_tokens: int = 4096
     muon_rate: float = 0.02
     adam_rate: float = 3e-3
     seed: int = 0
+    start: str = ""
+    """A trained solver to go on from, by its file's name."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -190,8 +192,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, metavar="RUN")
     parser.add_argument("--tokens", type=int, required=True)
-    parser.add_argument("--problems", type=int, default=120_000)
+    parser.add_argument("--problems", type=int, default=300_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="a trained solver to go on from, at a fifth of the rates")
+    parser.add_argument("--sequences", type=Path, help="of revisions.py, instead of generated problems")
+    parser.add_argument("--name", help="of the file written; default: the preset")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--save-every", type=int, default=200, metavar="STEPS")
     parser.add_argument("--compile", action="store_true", help="twice as fast, after a minute of compiling")
@@ -200,21 +205,28 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_arguments()
-    config = TrainConfig(args.preset, args.tokens, num_problems=args.problems, seed=args.seed)
+    rates = {"muon_rate": 0.004, "adam_rate": 6e-4, "start": args.start.name} if args.start else {}
+    config = TrainConfig(args.preset, args.tokens, num_problems=args.problems, seed=args.seed, **rates)
     tokenizer = NanoTokenizer(args.tokenizer)
     args.out.mkdir(parents=True, exist_ok=True)
-    checkpoint = args.out / f"{args.preset}.checkpoint"
+    name = args.name or args.preset
+    checkpoint = args.out / f"{name}.checkpoint"
     trainer = Trainer(config, args.device)
     if checkpoint.exists():
         trainer.resume(checkpoint)
+    elif args.start:
+        trainer.decoder.load_state_dict(load_decoder(args.start, args.device)[1].state_dict())
     if args.compile:
         trainer.read = torch.compile(trainer.decoder.hidden, dynamic=True)
-    print(f"{args.preset}: {count_parameters(trainer.decoder):,} parameters, from step {trainer.step}", file=sys.stderr)
-    sequences = training_set(tokenizer, config.num_problems, config.data_seed)
+    print(f"{name}: {count_parameters(trainer.decoder):,} parameters, from step {trainer.step}", file=sys.stderr)
+    if args.sequences:
+        sequences = read_sequences(args.sequences)
+    else:
+        sequences = training_set(tokenizer, config.num_problems, config.data_seed)
     trainer.train(sequences, tokenizer.pad, checkpoint, args.save_every)
-    save_model(args.out / f"{args.preset}.pt", args.preset, trainer.decoder)
+    save_model(args.out / f"{name}.pt", args.preset, trainer.decoder)
     checkpoint.unlink(missing_ok=True)
-    print(f"{args.out / args.preset}.pt: {trainer.num_tokens:,} tokens, loss {trainer.loss:.4f}")
+    print(f"{args.out / name}.pt: {trainer.num_tokens:,} tokens, loss {trainer.loss:.4f}")
 
 
 if __name__ == "__main__":

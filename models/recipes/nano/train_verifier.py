@@ -1,7 +1,7 @@
 """Trains a verifier on a solver's labelled rollouts.
 
-    python models/recipes/nano/train_verifier.py RUN/nano-medium.pt --tokenizer RUN/tokenizer.json \\
-        --rollouts RUN/train.jsonl --dev RUN/dev.jsonl --tokens 4000000 --out RUN/verifier.pt
+    python models/recipes/nano/train_verifier.py RUN/nano-large.pt --tokenizer RUN/tokenizer.json \\
+        --rollouts RUN/train.jsonl --dev RUN/dev.jsonl --tokens 12000000 --out RUN/verifier.pt
 
 Labels. A token's target is 1 while the solution is right, and 0 from the token on which the first wrong step
 leaves the reference, to the end. The ends of the right steps and of the first wrong one count fully; all other
@@ -18,6 +18,7 @@ trained on.
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import sys
 import time
@@ -28,7 +29,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from data import batches
-from evaluate import score_rollouts, within_problem_auc
+from evaluate import aggregate, score_rollouts, within_problem_auc
 from model import Verifier, count_parameters, save_model, start_verifier
 from rollouts import ProblemRollouts, Rollout, read_rollouts
 from tokenizer import NanoTokenizer
@@ -57,13 +58,18 @@ def make_examples(tokenizer: NanoTokenizer, problems: Sequence[ProblemRollouts],
         wrong = [rollout for rollout in problem.samples if not rollout.is_right]
         wrong = rng.sample(wrong, min(MAX_WRONG, len(wrong)))
         right = [rollout for rollout in problem.samples if rollout.is_right]
-        right = right or [Rollout(problem.reference, [1] * (problem.level + 1), problem.target, 1)]
+        right = right or [reference_rollout(tokenizer, problem)]
         right_weight = min(MAX_RIGHT_WEIGHT, max(1.0, len(wrong) / len(right)))
         for rollout, weight in [(rollout, right_weight) for rollout in right] + [(rollout, 1.0) for rollout in wrong]:
             example = make_example(tokenizer, problem, rollout, weight)
             if example is not None:
                 examples.append(example)
     return examples
+
+
+def reference_rollout(tokenizer: NanoTokenizer, problem: ProblemRollouts) -> Rollout:
+    num_steps = sum(token in (tokenizer.delimiter, tokenizer.end) for token in problem.reference)
+    return Rollout(problem.reference, [1] * num_steps, problem.target, True, 1)
 
 
 def make_example(tokenizer: NanoTokenizer, problem: ProblemRollouts, rollout: Rollout, weight: float) -> Example | None:
@@ -129,39 +135,77 @@ def make_optimizer(verifier: Verifier, trunk_rate: float, head_rate: float) -> t
     return torch.optim.AdamW(groups, head_rate, betas=(0.9, 0.98), weight_decay=0.01)
 
 
-def train(verifier: Verifier, preset: str, tokenizer: NanoTokenizer, args: argparse.Namespace) -> float:
-    """Trains, writes the best weights to `args.out`, and returns their within-problem AUC."""
-    problems = [problem for path in args.rollouts for problem in read_rollouts(path)]
-    examples = make_examples(tokenizer, problems, args.seed)
-    dev = read_rollouts(args.dev)
-    optimizer = make_optimizer(verifier, args.trunk_rate, args.rate)
-    started, smoothed, num_tokens, best = time.monotonic(), float("nan"), 0, -1.0
-    order = batches([len(example.ids) for example in examples], args.batch_tokens, args.seed)
-    for step, batch in enumerate(order):
-        progress = num_tokens / args.tokens
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * rate_at(step, progress, WARMUP_STEPS)
-        tensors = collate([examples[index] for index in batch], tokenizer.pad, args.device)
-        loss = update(verifier, optimizer, *tensors)
-        smoothed = loss if step == 0 else 0.97 * smoothed + 0.03 * loss
-        num_tokens += tensors[0].numel()
-        is_last = num_tokens >= args.tokens
-        if is_last or step % args.evaluate_every == args.evaluate_every - 1:
-            area, num_mixed = within_problem_auc(dev, score_rollouts(verifier, tokenizer, dev))
-            if area > best:
-                best = area
-                save_model(args.out, preset, verifier)
-            log(
-                step=step + 1,
-                tokens=num_tokens,
-                loss=round(smoothed, 4),
-                auc=round(area, 4),
-                of=num_mixed,
-                wall_s=round(time.monotonic() - started),
-            )
-        if is_last:
-            return best
-    raise AssertionError("batches never end")
+class VerifierTrainer:
+    """The state of a run, which its checkpoint holds whole."""
+
+    def __init__(self, verifier: Verifier, preset: str, args: argparse.Namespace) -> None:
+        self.verifier = verifier
+        self.preset = preset
+        self.args = args
+        self.optimizer = make_optimizer(verifier, args.trunk_rate, args.rate)
+        self.step = 0
+        self.num_tokens = 0
+        self.loss = float("nan")
+        """Smoothed over some 30 steps."""
+        self.best = -1.0
+        """The best within-problem AUC yet, whose weights are in `args.out`."""
+
+    @property
+    def checkpoint(self) -> Path:
+        path: Path = self.args.out
+        return path.with_suffix(".checkpoint")
+
+    def train(self, examples: Sequence[Example], dev: Sequence[ProblemRollouts], tokenizer: NanoTokenizer) -> None:
+        """Trains to the end, with the best weights in `args.out`."""
+        started = time.monotonic()
+        order = batches([len(example.ids) for example in examples], self.args.batch_tokens, self.args.seed)
+        for batch in itertools.islice(order, self.step, None):
+            self.update(*collate([examples[index] for index in batch], tokenizer.pad, self.args.device))
+            is_last = self.num_tokens >= self.args.tokens
+            if is_last or self.step % self.args.evaluate_every == 0:
+                self.keep_if_better(dev, tokenizer, time.monotonic() - started)
+            if is_last:
+                break
+
+    def update(self, ids: Tensor, targets: Tensor, weights: Tensor) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * rate_at(self.step, self.num_tokens / self.args.tokens, WARMUP_STEPS)
+        loss = update(self.verifier, self.optimizer, ids, targets, weights)
+        self.loss = loss if self.step == 0 else 0.97 * self.loss + 0.03 * loss
+        self.step += 1
+        self.num_tokens += ids.numel()
+
+    def keep_if_better(self, dev: Sequence[ProblemRollouts], tokenizer: NanoTokenizer, wall_s: float) -> None:
+        area, num_mixed = within_problem_auc(dev, aggregate(score_rollouts(self.verifier, tokenizer, dev), "last"))
+        if area > self.best:
+            self.best = area
+            save_model(self.args.out, self.preset, self.verifier)
+        self.save()
+        log(
+            step=self.step,
+            tokens=self.num_tokens,
+            loss=round(self.loss, 4),
+            auc=round(area, 4),
+            of=num_mixed,
+            wall_s=round(wall_s),
+        )
+
+    def save(self) -> None:
+        state = {
+            "weights": self.verifier.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": (self.step, self.num_tokens, self.loss, self.best),
+        }
+        unfinished = self.checkpoint.with_suffix(".new")
+        torch.save(state, unfinished)
+        unfinished.replace(self.checkpoint)  # a run that is killed here keeps its last checkpoint
+
+    def resume(self) -> None:
+        if self.checkpoint.exists():
+            state = torch.load(self.checkpoint, map_location=self.args.device, weights_only=True)
+            self.verifier.load_state_dict(state["weights"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.num_tokens, self.loss, self.best = state["progress"]
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -169,10 +213,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("start", type=Path, help="a solver, to be the trunk, or a verifier to train further")
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--rollouts", type=Path, nargs="+", required=True)
-    parser.add_argument("--dev", type=Path, required=True, help="rollouts of problems kept apart")
+    parser.add_argument("--dev", type=Path, nargs="+", required=True, help="rollouts of problems kept apart")
     parser.add_argument("--tokens", type=int, required=True)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--trunk-rate", type=float, default=0.0, help="0 keeps the trunk frozen")
+    parser.add_argument("--trunk-rate", type=float, default=4e-4, help="0 keeps the trunk frozen")
     parser.add_argument("--batch-tokens", type=int, default=6144)
     parser.add_argument("--evaluate-every", type=int, default=400, metavar="STEPS")
     parser.add_argument("--seed", type=int, default=0)
@@ -186,8 +230,14 @@ def main() -> None:
     torch.manual_seed(args.seed)
     preset, verifier = start_verifier(args.start, args.device)
     print(f"{count_parameters(verifier):,} parameters", file=sys.stderr)
-    best = train(verifier, preset, NanoTokenizer(args.tokenizer), args)
-    print(f"{args.out}: within-problem AUC {best:.4f} on {args.dev}")
+    tokenizer = NanoTokenizer(args.tokenizer)
+    trainer = VerifierTrainer(verifier, preset, args)
+    trainer.resume()
+    problems = [problem for path in args.rollouts for problem in read_rollouts(path)]
+    dev = [problem for path in args.dev for problem in read_rollouts(path)]
+    trainer.train(make_examples(tokenizer, problems, args.seed), dev, tokenizer)
+    trainer.checkpoint.unlink(missing_ok=True)
+    print(f"{args.out}: within-problem AUC {trainer.best:.4f} on {args.dev}")
 
 
 if __name__ == "__main__":

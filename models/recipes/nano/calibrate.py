@@ -1,0 +1,78 @@
+"""Makes a trained verifier's scores mean what they say: one scale and one bias, folded into its head.
+
+    python models/recipes/nano/calibrate.py RUN/verifier.pt --tokenizer RUN/tokenizer.json --rollouts RUN/dev.jsonl \\
+        --out RUN/calibrated.pt
+
+A verifier is trained on a balance of right and wrong solutions that a search never meets, so its scores are too high
+or too low. Platt scaling (Platt 1999) of all step scores on rollouts drawn as in use sets that right. The order of
+scores is kept, so nothing that ranks by one score changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from evaluate import calibration_error, score_rollouts, step_pairs
+from model import Verifier, load_verifier, save_model
+from rollouts import read_rollouts
+from tokenizer import NanoTokenizer
+
+CLAMP = 1e-6
+
+
+def fit(pairs: list[tuple[float, bool, int]]) -> tuple[float, float]:
+    """Scale and bias on the log-odds with the least cross-entropy, by Newton's method in effect (L-BFGS)."""
+    scores = torch.tensor([score for score, _, _ in pairs], dtype=torch.float64).clamp(CLAMP, 1 - CLAMP)
+    labels = torch.tensor([float(so) for _, so, _ in pairs], dtype=torch.float64)
+    weights = torch.tensor([count for _, _, count in pairs], dtype=torch.float64)
+    log_odds = torch.logit(scores)
+    parameters = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([parameters], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        logits = parameters[0] * log_odds + parameters[1]
+        value = F.binary_cross_entropy_with_logits(logits, labels, weights) / weights.mean()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return float(parameters[0]), float(parameters[1])
+
+
+def fold(verifier: Verifier, scale: float, bias: float) -> None:
+    """Gives the head the scale and the bias."""
+    with torch.no_grad():
+        verifier.head.weight.mul_(scale)
+        verifier.head.bias.mul_(scale).add_(bias)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Calibrate a verifier on rollouts it was not trained on.")
+    parser.add_argument("verifier", type=Path)
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--rollouts", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    preset, verifier = load_verifier(args.verifier)
+    tokenizer, problems = NanoTokenizer(args.tokenizer), read_rollouts(args.rollouts)
+    before = step_pairs(problems, score_rollouts(verifier, tokenizer, problems))
+    scale, bias = fit(before)
+    fold(verifier, scale, bias)
+    after = step_pairs(problems, score_rollouts(verifier, tokenizer, problems))
+    save_model(args.out, preset, verifier)
+    figures = {
+        "scale": scale,
+        "bias": bias,
+        "error_before": calibration_error(before),
+        "error_after": calibration_error(after),
+    }
+    print(json.dumps({name: round(figure, 4) for name, figure in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+r"""Training sequences for a solver that revises: earlier attempts in its context, a right solution after them.
+
+    python models/recipes/nano/revisions.py RUN/train.jsonl --tokenizer RUN/tokenizer.json --out RUN/revisions.jsonl
+
+    problem?\n\n attempt \n\n once more \n\n attempt \n\n once more \n\n right solution
+
+As in Snell et al. 2024 (arXiv 2408.03314, section 6.1) the attempts are the solver's own samples, and the last is the
+wrong one whose text is nearest to the right solution, so that there is something to mend. Unlike there one sequence in
+`KEEP_SHARE` ends in a right attempt, which is then to be repeated: a model that has only seen wrong ones turns right
+answers wrong (the paper reports 38% of them).
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rollouts import ProblemRollouts, Rollout, read_rollouts
+from tokenizer import NanoTokenizer
+
+ONCE_MORE = "once more"
+MAX_ATTEMPTS = 3
+KEEP_SHARE = 4
+MAX_TOKENS = 400
+
+
+def sequences(
+    tokenizer: NanoTokenizer, problems: Sequence[ProblemRollouts], seed: int
+) -> Iterator[tuple[list[int], int]]:
+    """Ids and how many of them are the prompt, one for each problem with a wrong attempt."""
+    rng = random.Random(seed)
+    [once_more] = tokenizer.encode([ONCE_MORE])
+    between = [tokenizer.delimiter, *once_more, tokenizer.delimiter]
+    for problem in problems:
+        ended = [rollout for rollout in problem.samples if rollout.ids[-1] == tokenizer.end]
+        wrong = [rollout for rollout in ended if not rollout.is_correct]
+        right = [rollout for rollout in ended if rollout.is_right]
+        if not wrong:
+            continue
+        target = rng.choice(right).ids if right else problem.reference
+        attempts = rng.sample(wrong, rng.randint(1, min(MAX_ATTEMPTS, len(wrong))))
+        attempts[-1] = max(wrong, key=lambda rollout: _likeness(rollout, target))
+        if right and rng.randrange(KEEP_SHARE) == 0:
+            attempts[-1] = rng.choice(right)
+            target = attempts[-1].ids
+        prompt = list(problem.prompt)
+        for attempt in attempts:
+            prompt += attempt.ids[:-1] + between
+        if len(prompt) + len(target) <= MAX_TOKENS:
+            yield prompt + list(target), len(prompt)
+
+
+def _likeness(rollout: Rollout, target: Sequence[int]) -> float:
+    return difflib.SequenceMatcher(None, rollout.ids, target, autojunk=False).ratio()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make training sequences of revisions from rollouts.")
+    parser.add_argument("rollouts", type=Path, nargs="+")
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=4, help="sequences of each problem, at most")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    tokenizer = NanoTokenizer(args.tokenizer)
+    problems = [problem for path in args.rollouts for problem in read_rollouts(path)]
+    count = 0
+    with args.out.open("w", encoding="utf-8") as file:
+        for number in range(args.rounds):
+            for ids, num_prompt in sequences(tokenizer, problems, args.seed + number):
+                file.write(json.dumps({"ids": ids, "num_prompt": num_prompt}) + "\n")
+                count += 1
+    print(f"{count:,} sequences in {args.out}")
+
+
+if __name__ == "__main__":
+    main()
