@@ -24,8 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgesearch import answer
-from edgesearch.tasks.arithmetic import held_out
+from edgesearch.tasks.arithmetic import ArithmeticSample, grade, held_out
 
 Figures = dict[str, Any]
 
@@ -183,8 +182,8 @@ def measure_startup(count: int, seed: int) -> Figures:
     """Cold solves by the installed command. To be run before this process has loaded a model: a child's peak memory
     counts from its parent's."""
     rows = []
-    for sample in held_out(seed, 8 * count)[::8]:  # the first seven are of one family
-        rows.append(_start(sample.problem, sample.target))
+    for sample in held_out(seed, 11 * count)[::11]:  # of another family and level each
+        rows.append(_start(sample))
         _log(f"startup: {len(rows)} of {count}")
     return {
         "runs": count,
@@ -195,10 +194,10 @@ def measure_startup(count: int, seed: int) -> Figures:
     }
 
 
-def _start(problem: str, target: str) -> Figures:
+def _start(sample: ArithmeticSample) -> Figures:
     command = Path(sys.executable).with_name("edgesearch")
     start = time.perf_counter()
-    child = subprocess.Popen([str(command), "solve", problem], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = subprocess.Popen([str(command), "solve", sample.problem], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     first_output_s, texts = _read(child, start)
     _, status, spent = os.wait4(child.pid, 0)
     exit_s = time.perf_counter() - start
@@ -213,8 +212,8 @@ def _start(problem: str, target: str) -> Figures:
         "peak_mb": round(spent.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6, 1),
         "exit_code": child.returncode,
         "answer": found,
-        "target": target,
-        "is_right": found is not None and answer.equivalent(found, target),
+        "target": sample.target,
+        "is_right": grade(sample, found),
     }
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import accuracy
 import latency
 from common import RESULTS, Report, add_record_option
+from runner import Checkpoint, run_key
 
 from edgesearch.errors import EdgesearchError
 
@@ -65,12 +66,10 @@ def targets(figures: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _measure_accuracy(args: argparse.Namespace) -> dict[str, Any]:
-    key = accuracy.run_key(args.seed, args.problems)
-    checkpoint = accuracy.Checkpoint(args.checkpoint, key)
+    checkpoint = Checkpoint(args.checkpoint, run_key())
     if checkpoint.num_resumed:
         _log(f"accuracy: {checkpoint.num_resumed} solves are taken from {args.checkpoint.name}")
-    solves = accuracy.run(args.n, args.seed, args.problems, args.workers, checkpoint)
-    found = accuracy.figures(solves, args.n, args.seed, args.problems, args.workers)
+    found = accuracy.measure(args.n, args.seed, args.problems, args.workers, checkpoint)
     return found | {"resumed_solves": checkpoint.num_resumed}
 
 

@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -49,20 +47,3 @@ def test_a_run_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
     assert "are taken from" in text
     accuracies = [[row["accuracy"] for row in each["figures"]["accuracy"]["cells"]] for each in (first, second)]
     assert accuracies[0] == accuracies[1]
-
-
-@pytest.fixture
-def accuracy(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import accuracy
-
-    return accuracy
-
-
-def test_intervals_and_tests_match_published_values(accuracy: Any) -> None:
-    assert accuracy.share([True] * 8 + [False] * 2)["interval95"] == [0.4902, 0.9433]  # R: prop.test(8, 10, correct=F)
-    assert accuracy.mcnemar_p(9, 1) == pytest.approx(0.021484375)  # R: binom.test(9, 10)
-    assert accuracy.mcnemar_p(3, 3) == 1.0
-    assert accuracy.pass_at_k(10, 3, 1) == pytest.approx(0.3)
-    assert accuracy.pass_at_k(10, 3, 2) == pytest.approx(1 - 7 * 6 / 90)
-    assert accuracy.pass_at_k(4, 4, 4) == 1.0
