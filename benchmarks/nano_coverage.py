@@ -1,7 +1,8 @@
 """How many problems have at least one right candidate among k, for k up to a thousand, and the law that this follows.
 
-llama.cpp holds 256 sequences, so the samples are drawn in several rounds with other seeds. The law (power_law.py) is
-fitted to points spread evenly in log k.
+llama.cpp holds 256 sequences, and with more than 64 each token costs more, as attention passes over all of the cache;
+so the samples are drawn in several rounds with other seeds. The law (power_law.py) is fitted to points spread evenly in
+log k.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -29,11 +29,11 @@ class Plan:
     widths: tuple[int, ...] = (4, 16, 64)
     """Of best-of-n; the widest is run."""
     num_control: int = 50
-    curve_n: int = 128
-    curve_rounds: int = 2
+    curve_n: int = 64
+    curve_rounds: int = 4
     num_curve_problems: int = 150
-    coverage_n: int = 128
-    coverage_rounds: int = 8
+    coverage_n: int = 64
+    coverage_rounds: int = 16
     num_coverage_problems: int = 100
     num_cost_problems: int = 40
 
