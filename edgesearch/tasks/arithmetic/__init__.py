@@ -1,16 +1,17 @@
 r"""Generated problems in plain arithmetic: the domain of the built-in nano models.
 
-    problem     Ana has 12 shells. Ben has 5 more shells than Ana. How many shells do Ana and Ben have together?
-    steps       ("Ben=12+5=17", "sum=12+17=29")
-    target      "29"
+    problem     Ben has 31 stamps. Kate keeps 11 fewer stamps than Ben. Liam holds half as many stamps as Kate.
+                Olga keeps 23 fewer than Ben. How many stamps does Liam keep?
+    steps       ("Kate=31-11=20", "Liam=20/2=10")
+    target      "10"
     family      "relations"
     level       2
-    structure   "relations more sum"
+    structure   "relations fewer part distract one"
     id          "arith-mixed-0-000011"
 
 and its solution text, one step a paragraph, which is what the nano models write:
 
-    Ben=12+5=17\n\nsum=12+17=29\n\nThe answer is \boxed{29}
+    Kate=31-11=20\n\nLiam=20/2=10\n\nThe answer is \boxed{10}
 
 Ten families, a file each, five levels. In three of them (`countdown`, `subset`, `equation`) an answer can be checked
 exactly from the problem alone; in the others only a learned verifier can tell. Since the generator knows each step, a

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import pytest
 
 from edgesearch.tasks import arithmetic
-from edgesearch.tasks.arithmetic import FAMILIES, LEVELS, SPLITS, ArithmeticSample, generate, held_out
+from edgesearch.tasks.arithmetic import FAMILIES, LEVELS, SPLITS, STEP_DELIMITER, ArithmeticSample, generate, held_out
 from edgesearch.tasks.arithmetic.draft import DeadEnd, Draft
 
 GOLDEN_TRAINING = "6ff796d791bd1dbfea2122ad4eb7279619a2fdbb9eba6ca2606f05151548bf37"
@@ -161,6 +161,15 @@ def test_what_is_unknown_is_refused(level: int, family: str | None, split: str, 
 def test_an_unknown_split_has_no_held_out_set():
     with pytest.raises(ValueError, match="split is 'all'"):
         held_out(0, 1, "all")
+
+
+def test_the_example_of_the_package_is_drawn(held_out_sets: dict[str, list[ArithmeticSample]]):
+    text = " ".join((arithmetic.__doc__ or "").split())
+    example = held_out_sets["mixed"][11]
+    assert example.id in text
+    assert example.problem in text
+    assert example.structure in text
+    assert arithmetic.solution_text(example).replace(STEP_DELIMITER, r"\n\n") in text
 
 
 def test_a_solution_text_is_the_steps_and_the_answer_line():
