@@ -16,9 +16,9 @@ import pytest
 from edgesearch.types import Beam, Finish, Prompt, Step
 from edgesearch.verifiers.base import Judged, Verifier
 
-PROBLEM = "Ana has 22 apples. Ana gives away 17. How many apples are left?"
-RIGHT = "Ana has 22-17=5 apples\n\n"
-WRONG = "Ana has 22-17=6 apples\n\n"
+PROBLEM = "Ana has 22 apples. Ana loses 17 of them. How many apples does Ana have left?"
+RIGHT = "22-17=5\n\n"
+WRONG = "22-17=6\n\n"
 ENDING = "The answer is \\boxed{5}"
 
 

@@ -73,6 +73,7 @@ def export(verifier: Verifier, vocabulary: list[str], out: Path, quantized: bool
         traced = Path(folder) / "traced.onnx"
         trace(verifier, traced)
         graph_model = onnx.load(traced)
+    share_transposed(graph_model)
     if quantized:
         quantize_weights(graph_model)
     helper.set_model_props(graph_model, metadata(verifier, vocabulary, num_parameters))
@@ -110,6 +111,28 @@ def trace(verifier: Verifier, out: Path) -> None:
         opset_version=OPSET,
         dynamo=False,
     )
+
+
+def share_transposed(graph_model: onnx.ModelProto) -> None:
+    """Stores the embedding once: as the output layer it is the same matrix, transposed, which tracing writes out again."""
+    graph = graph_model.graph
+    matrices = {t.name: numpy_helper.to_array(t) for t in graph.initializer if len(t.dims) == 2}
+    gathered = {node.input[0] for node in graph.node if node.op_type == "Gather"} & set(matrices)
+    nodes = []
+    for tensor in list(graph.initializer):
+        for name in gathered:
+            twin = matrices.get(tensor.name)
+            if twin is not None and tensor.name != name and np.array_equal(twin, matrices[name].T):
+                graph.initializer.remove(tensor)
+                nodes.append(helper.make_node("Transpose", [name], [tensor.name], perm=[1, 0]))
+                break
+    nodes += graph.node
+    for node in nodes:
+        node.doc_string = ""
+        node.name = ""
+        del node.metadata_props[:]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def quantize_weights(graph_model: onnx.ModelProto) -> None:

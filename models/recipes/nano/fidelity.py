@@ -2,8 +2,8 @@
 
     python models/recipes/nano/fidelity.py RUN/nano.pt nano-f16.gguf --tokenizer RUN/tokenizer.json
 
-A greedy solution of PyTorch in float32 is compared with that of `edgesearch` on the file; where they part, the gap
-between the two best logits is given: a near-tie says nothing against the export.
+A greedy solution of PyTorch in float32 is compared with that of llama.cpp, called through the library's own bindings.
+Where they part, the gap between the two best logits is given: a near-tie says nothing against the export.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from pathlib import Path
 import torch
 from data import encode_prompts
 from model import Decoder, load_decoder
-from rollouts import MAX_NEW_TOKENS
+from rollouts import ANSWER, MAX_NEW_TOKENS
 from tokenizer import NanoTokenizer
 
-import edgesearch
-from edgesearch.engines.llama_native import NativeModel
+from edgesearch.engines.llama_native import NativeContext, NativeModel
 from edgesearch.tasks import arithmetic
+
+CONTEXT = 256
 
 
 @torch.inference_mode()
@@ -38,6 +39,20 @@ def greedy(decoder: Decoder, tokenizer: NanoTokenizer, prompt: Sequence[int]) ->
     return ids[len(prompt) :], gaps
 
 
+def greedy_in_llama(context: NativeContext, prompt: Sequence[int], end: int) -> list[int]:
+    context.clear()
+    pending, position, found = list(prompt), 0, list[int]()
+    while len(found) < MAX_NEW_TOKENS and (not found or found[-1] != end):
+        count = len(pending)
+        flags = [False] * (count - 1) + [True]
+        if context.decode(pending, range(position, position + count), [0] * count, flags) != "ok":
+            raise SystemExit("llama.cpp did not decode a prompt")
+        position += count
+        pending = [int(context.logits(1)[0].argmax())]
+        found += pending
+    return found
+
+
 def count_common(first: Sequence[int], second: Sequence[int]) -> int:
     """How many ids the two begin with in common."""
     return next(
@@ -47,7 +62,7 @@ def count_common(first: Sequence[int], second: Sequence[int]) -> int:
 
 def texts(count: int) -> list[str]:
     """Prompts and solutions of problems of all splits, half and half."""
-    sets = [(split, seed) for seed in itertools.count() for split in arithmetic.SPLITS]
+    sets = ((split, seed) for seed in itertools.count() for split in arithmetic.SPLITS)
     found: list[str] = []
     for split, seed in sets:
         for sample in arithmetic.held_out(seed, min(1000, count), split):
@@ -69,19 +84,20 @@ def main() -> None:
     _, decoder = load_decoder(args.weights)
     samples = arithmetic.held_out(0, args.problems)
     same, right, gaps = 0, 0, []
-    with edgesearch.load(str(args.gguf), "none", max_n=1) as pipeline:
-        for sample, prompt in zip(samples, encode_prompts(tokenizer, samples), strict=True):
-            ids, margins = greedy(decoder, tokenizer, prompt)
-            ours = tokenizer.decode(ids)
-            solution = pipeline.solve(sample.problem, budget_s=60, strategy="greedy")
-            right += arithmetic.grade(sample, solution.answer)
-            if solution.text.strip() == ours.strip():
-                same += 1
-                continue
-            parted = count_common(tokenizer.encode([solution.text])[0], ids)
-            gaps.append(round(margins[min(parted, len(margins) - 1)], 4))
-    compared = texts(args.texts)
     model = NativeModel(args.gguf, has_extra_buffers=False)
+    context = NativeContext(
+        model, num_cells=512, max_sequences=1, num_threads=1, batch_size=CONTEXT, ubatch_size=CONTEXT
+    )
+    for sample, prompt in zip(samples, encode_prompts(tokenizer, samples), strict=True):
+        ours, margins = greedy(decoder, tokenizer, prompt)
+        theirs = greedy_in_llama(context, prompt, tokenizer.end)
+        answers = ANSWER.findall(tokenizer.decode(theirs))
+        right += bool(answers) and arithmetic.grade(sample, answers[-1])
+        same += ours == theirs
+        if ours != theirs:
+            gaps.append(round(margins[min(count_common(ours, theirs), len(margins) - 1)], 4))
+    context.close()
+    compared = texts(args.texts)
     same_tokens = sum(
         model.tokenize(text) == ids for text, ids in zip(compared, tokenizer.encode(compared), strict=True)
     )
