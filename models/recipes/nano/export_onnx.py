@@ -114,7 +114,7 @@ def trace(verifier: Verifier, out: Path) -> None:
 
 
 def share_transposed(graph_model: onnx.ModelProto) -> None:
-    """Stores the embedding once: as the output layer it is the same matrix, transposed, which tracing writes out again."""
+    """Stores the embedding once: the output layer is the same matrix transposed, which tracing writes out again."""
     graph = graph_model.graph
     matrices = {t.name: numpy_helper.to_array(t) for t in graph.initializer if len(t.dims) == 2}
     gathered = {node.input[0] for node in graph.node if node.op_type == "Gather"} & set(matrices)
