@@ -19,8 +19,8 @@ START = {1: (5, 40), 2: (8, 60), 3: (10, 90), 4: (15, 150), 5: (20, 400)}
 CHANGE = {1: (2, 20), 2: (2, 30), 3: (3, 40), 4: (4, 60), 5: (5, 150)}
 """How much a change adds or takes away, by level."""
 LENGTH = {1: 1, 2: 2, 3: 3, 4: 3, 5: 4}
-"""How many changes, relations or statements a problem has, by level. Sizes chosen on 2026-11-21 so that the smallest
-solver, after training, still finds a right solution of nearly every problem among 64."""
+"""How many changes, relations or statements a problem has, by level. All sizes here were chosen so
+that the smallest solver finds a right solution of most problems among 64."""
 PERCENTS = (10, 20, 25, 50)
 FRACTIONS = {2: "half", 3: "a third", 4: "a quarter", 5: "a fifth"}
 
