@@ -269,7 +269,7 @@ class Pipeline:
         if not reasons:
             return ()
         return (
-            f"{self._spec.name} was only trained on short arithmetic word problems, and this text is not one "
+            f"{self._spec.name} was only trained on generated arithmetic problems, and this text is not one "
             f"({'; '.join(reasons[:3])}): do not trust the answer; use --model with a real 1B-3B model",
         )
 
