@@ -1,8 +1,5 @@
 """The nano benchmark, on a few problems: all parts run, continue what was killed, and end with one JSON line."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -11,25 +8,14 @@ from typing import Any
 import pytest
 
 Import = Callable[[str], ModuleType]
+RunQuickly = Callable[..., tuple[dict[str, Any], str]]
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SPLITS = ["mixed", "phrasings", "structures"]
 
 
-def run(checkpoint: Path, *options: str) -> tuple[dict[str, Any], str]:
-    done = subprocess.run(
-        [sys.executable, BENCHMARKS / "nano.py", "--quick", "--workers", "1", "--checkpoint", checkpoint, *options],
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1]), done.stderr
-
-
-def test_a_quick_run_ends_with_one_json_line_that_holds_all_parts(tmp_path: Path) -> None:
-    result, text = run(tmp_path / "run.jsonl")
+def test_a_quick_run_ends_with_one_json_line_that_holds_all_parts(run_quickly: RunQuickly, tmp_path: Path) -> None:
+    result, text = run_quickly("nano.py", "--workers", "1", "--checkpoint", tmp_path / "run.jsonl")
     assert {"date", "commit", "machine", "figures"} <= result.keys()
     figures = result["figures"]
     tables = {(table["split"], table["is_checked"]): table for table in figures["accuracy"]["tables"]}
@@ -50,12 +36,12 @@ def test_a_quick_run_ends_with_one_json_line_that_holds_all_parts(tmp_path: Path
     assert not (tmp_path / "run.jsonl").exists()
 
 
-def test_parts_share_a_checkpoint_and_continue_it(tmp_path: Path) -> None:
+def test_parts_share_a_checkpoint_and_continue_it(run_quickly: RunQuickly, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    first, _ = run(path, "--only", "coverage")
+    first, _ = run_quickly("nano.py", "--workers", "1", "--checkpoint", path, "--only", "coverage")
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     assert len(lines) == 1
-    second, text = run(path, "--only", "coverage")
+    second, text = run_quickly("nano.py", "--workers", "1", "--checkpoint", path, "--only", "coverage")
     assert second["figures"]["resumed_solves"] == 3
     assert "are taken from" in text
     assert first["figures"]["coverage"] == second["figures"]["coverage"]

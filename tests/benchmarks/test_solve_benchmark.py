@@ -1,28 +1,16 @@
 """The solve benchmark, on a few problems: it runs, continues what was killed, and ends with one JSON line."""
 
-import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+RunQuickly = Callable[..., tuple[dict[str, Any], str]]
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-def run(checkpoint: Path, *options: str) -> tuple[dict[str, Any], str]:
-    done = subprocess.run(
-        [sys.executable, str(BENCHMARKS / "solve.py"), "--quick", "--checkpoint", str(checkpoint), *options],
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1]), done.stderr
-
-
-def test_a_quick_run_ends_with_one_json_line_that_holds_all_figures(tmp_path: Path) -> None:
-    result, text = run(tmp_path / "run.jsonl")
+def test_a_quick_run_ends_with_one_json_line_that_holds_all_figures(run_quickly: RunQuickly, tmp_path: Path) -> None:
+    result, text = run_quickly("solve.py", "--checkpoint", tmp_path / "run.jsonl")
     assert {"date", "commit", "machine", "figures"} <= result.keys()
     figures = result["figures"]
     rows = {(row["solver"], row["strategy"], row["n"]): row for row in figures["accuracy"]["cells"]}
@@ -37,12 +25,12 @@ def test_a_quick_run_ends_with_one_json_line_that_holds_all_figures(tmp_path: Pa
     assert not (tmp_path / "run.jsonl").exists()
 
 
-def test_a_run_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
+def test_a_run_goes_on_where_a_killed_one_was(run_quickly: RunQuickly, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    first, _ = run(path, "--only", "accuracy")
+    first, _ = run_quickly("solve.py", "--checkpoint", path, "--only", "accuracy")
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(lines[:-1]) + lines[-1][:40], encoding="utf-8")  # killed while it wrote
-    second, text = run(path, "--only", "accuracy")
+    second, text = run_quickly("solve.py", "--checkpoint", path, "--only", "accuracy")
     assert second["figures"]["accuracy"]["resumed_solves"] == 7 * (len(lines) - 1)
     assert "are taken from" in text
     accuracies = [[row["accuracy"] for row in each["figures"]["accuracy"]["cells"]] for each in (first, second)]
