@@ -159,30 +159,30 @@ def _convert(draft: Draft) -> int:
     draft.tag("mixed")
     amount = draft.compute(draft.compute(n, "*", factor, small), "+", rest)
     for _ in range(draft.length - 2):
-        kind = draft.rng.choice(("more", "less", "times", "more-large"))
-        draft.tag(kind)
-        if kind == "times":
-            k = draft.rng.randint(2, 5)
-            draft.say("{other} {has} {k} times as much[| as this].", other=other, has=has, k=k)
-            amount = draft.compute(amount, "*", k)
-        elif kind == "more-large":
-            k = draft.rng.randint(2, 9)
-            draft.say("{other} {has} {k} {large} more[| than this| than that].", other=other, has=has, k=k, large=large)
-            amount = draft.compute(amount, "+", draft.compute(k, "*", factor, small))
-        else:
-            k = draft.change(amount - 1)
-            draft.say(
-                "{other} {has} {k} {small} {kind}[| than this| than that].",
-                other=other,
-                has=has,
-                k=k,
-                small=small,
-                kind=kind,
-            )
-            amount = draft.compute(amount, "-" if kind == "less" else "+", k)
+        amount = _compare(draft, amount, other, has, (large, small, factor))
         other = draft.names(1)[0]
     draft.say("How many {small} is [that|it] [in total|in all|in the end|at the end]?", small=small)
     return amount
+
+
+def _compare(draft: Draft, amount: int, other: str, has: str, conversion: tuple[str, str, int]) -> int:
+    """Another's amount, told by the one before."""
+    large, small, factor = conversion
+    kind = draft.rng.choice(("more", "less", "times", "more-large"))
+    draft.tag(kind)
+    if kind == "times":
+        k = draft.rng.randint(2, 5)
+        draft.say("{other} {has} {k} times as much[| as this].", other=other, has=has, k=k)
+        return draft.compute(amount, "*", k)
+    if kind == "more-large":
+        k = draft.rng.randint(2, 9)
+        draft.say("{other} {has} {k} {large} more[| than this| than that].", other=other, has=has, k=k, large=large)
+        return draft.compute(amount, "+", draft.compute(k, "*", factor, small))
+    k = draft.change(amount - 1)
+    draft.say(
+        "{other} {has} {k} {small} {kind}[| than this| than that].", other=other, has=has, k=k, small=small, kind=kind
+    )
+    return draft.compute(amount, "-" if kind == "less" else "+", k)
 
 
 def write(draft: Draft) -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -24,12 +23,9 @@ from model import Verifier, load_verifier
 from rollouts import ProblemRollouts, read_rollouts
 from tokenizer import NanoTokenizer
 
-AGGREGATORS = {
-    "last": lambda steps: steps[-1],
-    "min": min,
-    "prod": math.prod,
-    "mean": lambda steps: sum(steps) / len(steps),
-}
+from edgesearch.search import select
+from edgesearch.types import AGGREGATORS, Aggregator
+
 NUM_BINS = 15
 
 
@@ -72,8 +68,8 @@ def _score_batch(verifier: Verifier, tokenizer: NanoTokenizer, sequences: Sequen
     return [row[ends].tolist() for row, ends in zip(scores, is_step_end, strict=True)]
 
 
-def aggregate(scores: Sequence[Sequence[Sequence[float]]], aggregator: str) -> list[list[float]]:
-    return [[AGGREGATORS[aggregator](steps) for steps in problem] for problem in scores]
+def aggregate(scores: Sequence[Sequence[Sequence[float]]], how: Aggregator) -> list[list[float]]:
+    return [[select.aggregate(steps, how) for steps in problem] for problem in scores]
 
 
 def within_problem_auc(problems: Sequence[ProblemRollouts], scores: Sequence[Sequence[float]]) -> tuple[float, int]:

@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 from data import encode_prompts
 from model import Decoder, load_decoder
-from revisions import MAX_ATTEMPTS, ONCE_MORE
-from rollouts import ANSWER, sample
+from revisions import MAX_ATTEMPTS, ask_again
+from rollouts import sample, stated_answer
 from tokenizer import NanoTokenizer
 
 from edgesearch.tasks import arithmetic
@@ -43,21 +43,19 @@ def chain(
     solver: Decoder, reviser: Decoder, tokenizer: NanoTokenizer, prompts: Sequence[list[int]], length: int
 ) -> list[list[list[int]]]:
     """For each attempt, every problem's solution."""
-    [once_more] = tokenizer.encode([ONCE_MORE])
-    between = [tokenizer.delimiter, *once_more, tokenizer.delimiter]
+    asking = ask_again(tokenizer)
     attempts = [draw(solver, tokenizer, prompts)]
     while len(attempts) < length:
         contexts = [list(prompt) for prompt in prompts]
         for attempt in attempts[-MAX_ATTEMPTS:]:
             for context, ids in zip(contexts, attempt, strict=True):
-                context.extend([token for token in ids if token != tokenizer.end] + between)
+                context.extend([token for token in ids if token != tokenizer.end] + asking)
         attempts.append(draw(reviser, tokenizer, contexts))
     return attempts
 
 
 def answers(tokenizer: NanoTokenizer, attempt: Sequence[list[int]]) -> list[str | None]:
-    found = [ANSWER.findall(tokenizer.decode(ids)) for ids in attempt]
-    return [each[-1] if each else None for each in found]
+    return [stated_answer(tokenizer.decode(ids)) for ids in attempt]
 
 
 def shares(samples: Sequence[ArithmeticSample], by_attempt: Sequence[Sequence[str | None]]) -> dict[str, list[float]]:

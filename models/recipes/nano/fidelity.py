@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from data import encode_prompts
 from model import Decoder, load_decoder
-from rollouts import ANSWER, MAX_NEW_TOKENS
+from rollouts import MAX_NEW_TOKENS, stated_answer
 from tokenizer import NanoTokenizer
 
 from edgesearch.engines.llama_native import NativeContext, NativeModel
@@ -91,8 +91,7 @@ def main() -> None:
     for sample, prompt in zip(samples, encode_prompts(tokenizer, samples), strict=True):
         ours, margins = greedy(decoder, tokenizer, prompt)
         theirs = greedy_in_llama(context, prompt, tokenizer.end)
-        answers = ANSWER.findall(tokenizer.decode(theirs))
-        right += bool(answers) and arithmetic.grade(sample, answers[-1])
+        right += arithmetic.grade(sample, stated_answer(tokenizer.decode(theirs)))
         same += ours == theirs
         if ours != theirs:
             gaps.append(round(margins[min(count_common(ours, theirs), len(margins) - 1)], 4))

@@ -21,8 +21,7 @@ import onnxruntime
 import torch
 from evaluate import within_problem_auc
 from model import Verifier, load_verifier
-from rollouts import ProblemRollouts, read_rollouts
-from shepherd import step_ends
+from rollouts import ProblemRollouts, read_rollouts, step_ends
 from tokenizer import NanoTokenizer
 
 NUM_COMPARED = 200

@@ -11,14 +11,13 @@ nothing.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from evaluate import aggregate, score_rollouts
 from model import load_verifier
-from rollouts import ProblemRollouts, read_rollouts
+from rollouts import ProblemRollouts, read_rollouts, save_rollouts
 from tokenizer import NanoTokenizer
 
 NUM_WRONG, NUM_RIGHT = 6, 3
@@ -45,8 +44,7 @@ def main() -> None:
     problems = read_rollouts(args.rollouts)
     scores = aggregate(score_rollouts(verifier, NanoTokenizer(args.tokenizer), problems), "last")
     mined = [hard for problem, of in zip(problems, scores, strict=True) if (hard := mine(problem, of))]
-    with args.out.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(asdict(problem)) + "\n" for problem in mined)
+    save_rollouts(args.out, mined)
     print(f"{len(mined):,} of {len(problems):,} problems, in {args.out}")
 
 

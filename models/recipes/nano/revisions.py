@@ -28,13 +28,18 @@ KEEP_SHARE = 4
 MAX_TOKENS = 400
 
 
+def ask_again(tokenizer: NanoTokenizer) -> list[int]:
+    """What stands between an attempt and the next."""
+    [once_more] = tokenizer.encode([ONCE_MORE])
+    return [tokenizer.delimiter, *once_more, tokenizer.delimiter]
+
+
 def sequences(
     tokenizer: NanoTokenizer, problems: Sequence[ProblemRollouts], seed: int
 ) -> Iterator[tuple[list[int], int]]:
     """Ids and how many of them are the prompt, one for each problem with a wrong attempt."""
     rng = random.Random(seed)
-    [once_more] = tokenizer.encode([ONCE_MORE])
-    between = [tokenizer.delimiter, *once_more, tokenizer.delimiter]
+    asking = ask_again(tokenizer)
     for problem in problems:
         ended = [rollout for rollout in problem.samples if rollout.ids[-1] == tokenizer.end]
         wrong = [rollout for rollout in ended if not rollout.is_correct]
@@ -49,7 +54,7 @@ def sequences(
             target = attempts[-1].ids
         prompt = list(problem.prompt)
         for attempt in attempts:
-            prompt += attempt.ids[:-1] + between
+            prompt += attempt.ids[:-1] + asking
         if len(prompt) + len(target) <= MAX_TOKENS:
             yield prompt + list(target), len(prompt)
 

@@ -35,7 +35,7 @@ from edgesearch.tasks import arithmetic
 from edgesearch.tasks.arithmetic import ArithmeticSample
 
 MAX_NEW_TOKENS = 140
-ANSWER = re.compile(r"\\boxed\{([^{}]*)\}")
+_ANSWER = re.compile(r"\\boxed\{([^{}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +146,23 @@ def choose(logits: Tensor, temperature: float) -> Tensor:
     return (torch.softmax(logits / temperature, -1) / noise).argmax(-1)
 
 
+def stated_answer(text: str) -> str | None:
+    """What the last box of a solution holds."""
+    answers: list[str] = _ANSWER.findall(text)
+    return answers[-1] if answers else None
+
+
+def step_ends(tokenizer: NanoTokenizer, rollout: Rollout) -> list[int]:
+    """How many tokens the solution has after each of its steps, the last included."""
+    ends = [index + 1 for index, token in enumerate(rollout.ids) if token in (tokenizer.delimiter, tokenizer.end)]
+    return ends if ends and ends[-1] == len(rollout.ids) else [*ends, len(rollout.ids)]
+
+
 def label(tokenizer: NanoTokenizer, sample: ArithmeticSample, ids: list[int], count: int) -> Rollout:
     text = tokenizer.decode(ids)
     steps = [step for step in text.split(arithmetic.STEP_DELIMITER) if step]
-    answers: list[str] = ANSWER.findall(text)
     labels = [int(is_right) for is_right in arithmetic.label_steps(sample, steps)]
-    answer = answers[-1] if answers else None
+    answer = stated_answer(text)
     return Rollout(ids, labels, answer, arithmetic.grade(sample, answer), count)
 
 
@@ -183,7 +194,7 @@ def write_rollouts(path: Path, rollouts: Iterator[ProblemRollouts]) -> None:
     num_right = num_drawn = 0
     with path.open("w", encoding="utf-8") as file:
         for index, problem in enumerate(rollouts):
-            file.write(json.dumps(asdict(problem)) + "\n")
+            file.write(_to_line(problem))
             num_right += sum(rollout.count for rollout in problem.samples if rollout.is_correct)
             num_drawn += sum(rollout.count for rollout in problem.samples)
             if index % 500 == 499:
@@ -191,6 +202,16 @@ def write_rollouts(path: Path, rollouts: Iterator[ProblemRollouts]) -> None:
                     f"{index + 1} problems, {num_right / num_drawn:.3f} of samples right", file=sys.stderr, flush=True
                 )
     print(f"{num_drawn:,} samples, {num_right / num_drawn:.3f} right, in {path}")
+
+
+def save_rollouts(path: Path, problems: Sequence[ProblemRollouts]) -> None:
+    """Writes what `read_rollouts` reads."""
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(map(_to_line, problems))
+
+
+def _to_line(problem: ProblemRollouts) -> str:
+    return json.dumps(asdict(problem)) + "\n"
 
 
 def read_rollouts(path: Path) -> list[ProblemRollouts]:

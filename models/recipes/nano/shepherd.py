@@ -16,24 +16,18 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from model import Decoder, load_decoder
-from rollouts import ANSWER, ProblemRollouts, Rollout, read_rollouts, sample
+from rollouts import ProblemRollouts, read_rollouts, sample, save_rollouts, stated_answer, step_ends
 from tokenizer import NanoTokenizer
 
 from edgesearch.tasks import arithmetic
 from edgesearch.tasks.arithmetic import ArithmeticSample
 
 MAX_ROWS = 768
-
-
-def step_ends(tokenizer: NanoTokenizer, rollout: Rollout) -> list[int]:
-    """How many tokens the solution has after each of its steps, the last included."""
-    ends = [index + 1 for index, token in enumerate(rollout.ids) if token in (tokenizer.delimiter, tokenizer.end)]
-    return ends if ends and ends[-1] == len(rollout.ids) else [*ends, len(rollout.ids)]
 
 
 def relabel(
@@ -70,8 +64,8 @@ def _reach(
     for start in range(0, len(prefixes), group):
         drawn = sample(decoder, tokenizer, prefixes[start : start + group], num_completions, 1.0)
         for completions in drawn:
-            answers = [ANSWER.findall(tokenizer.decode(ids)) for ids in completions]
-            found.append(any(arithmetic.grade(graded, each[-1] if each else None) for each in answers))
+            answers = [stated_answer(tokenizer.decode(ids)) for ids in completions]
+            found.append(any(arithmetic.grade(graded, stated) for stated in answers))
     return found
 
 
@@ -108,8 +102,7 @@ def main() -> None:
     problems = read_rollouts(args.rollouts)
     chosen = problems[:: max(1, len(problems) // args.problems)][: args.problems]
     relabelled = list(relabel(decoder, tokenizer, chosen, args.completions))
-    with args.out.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(asdict(problem)) + "\n" for problem in relabelled)
+    save_rollouts(args.out, relabelled)
     print(json.dumps(agreement(chosen, relabelled)))
 
 

@@ -168,9 +168,7 @@ class Trainer:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "progress": (self.step, self.num_tokens, self.loss),
         }
-        unfinished = path.with_suffix(".new")
-        torch.save(state, unfinished)
-        unfinished.replace(path)  # a run that is killed here keeps its last checkpoint
+        write_checkpoint(path, state)
 
     def resume(self, path: Path) -> None:
         state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
@@ -180,6 +178,12 @@ class Trainer:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.step, self.num_tokens, self.loss = state["progress"]
+
+
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    unfinished = path.with_suffix(".new")
+    torch.save(state, unfinished)
+    unfinished.replace(path)  # a run that is killed before this keeps its last checkpoint
 
 
 def log(**figures: object) -> None:

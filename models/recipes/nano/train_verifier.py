@@ -34,7 +34,7 @@ from model import Verifier, count_parameters, save_model, start_verifier
 from rollouts import ProblemRollouts, Rollout, read_rollouts
 from tokenizer import NanoTokenizer
 from torch import Tensor
-from train import log, rate_at
+from train import log, rate_at, write_checkpoint
 
 TOKEN_WEIGHT = 0.15  # of a token that ends no step, or follows the first wrong one
 MAX_WRONG = 8  # rollouts of one problem
@@ -196,9 +196,7 @@ class VerifierTrainer:
             "optimizer": self.optimizer.state_dict(),
             "progress": (self.step, self.num_tokens, self.loss, self.best),
         }
-        unfinished = self.checkpoint.with_suffix(".new")
-        torch.save(state, unfinished)
-        unfinished.replace(self.checkpoint)  # a run that is killed here keeps its last checkpoint
+        write_checkpoint(self.checkpoint, state)
 
     def resume(self) -> None:
         if self.checkpoint.exists():
