@@ -10,7 +10,6 @@ import pytest
 Import = Callable[[str], ModuleType]
 RunQuickly = Callable[..., tuple[dict[str, Any], str]]
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SPLITS = ["mixed", "phrasings", "structures"]
 
 

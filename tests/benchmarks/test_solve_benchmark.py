@@ -6,8 +6,6 @@ from typing import Any
 
 RunQuickly = Callable[..., tuple[dict[str, Any], str]]
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 def test_a_quick_run_ends_with_one_json_line_that_holds_all_figures(run_quickly: RunQuickly, tmp_path: Path) -> None:
     result, text = run_quickly("solve.py", "--checkpoint", tmp_path / "run.jsonl")
