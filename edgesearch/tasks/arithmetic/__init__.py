@@ -1,17 +1,17 @@
 r"""Generated problems in plain arithmetic: the domain of the built-in nano models.
 
-    problem     Ben has 31 stamps. Kate keeps 11 fewer stamps than Ben. Liam holds half as many stamps as Kate.
-                Olga keeps 23 fewer than Ben. How many stamps does Liam keep?
-    steps       ("Kate=31-11=20", "Liam=20/2=10")
-    target      "10"
+    problem     Ana keeps 59 cards. Dan owns 3 times as many as Ana. Gina has 15 more cards than Dan does. Jack has 13
+                more than Dan. How many cards does Gina hold in the end?
+    steps       ("Dan=59*3=177", "Gina=177+15=192")
+    target      "192"
     family      "relations"
     level       2
-    structure   "relations fewer part distract one"
+    structure   "relations times more distract one"
     id          "arith-mixed-0-000011"
 
 and its solution text, one step a paragraph, which is what the nano models write:
 
-    Kate=31-11=20\n\nLiam=20/2=10\n\nThe answer is \boxed{10}
+    Dan=59*3=177\n\nGina=177+15=192\n\nThe answer is \boxed{192}
 
 Ten families, a file each, five levels. In three of them (`countdown`, `subset`, `equation`) an answer can be checked
 exactly from the problem alone; in the others only a learned verifier can tell. Since the generator knows each step, a
@@ -33,7 +33,6 @@ from edgesearch.tasks.arithmetic.generator import (
     held_out,
     is_held_out,
     is_reserved_structure,
-    problem_hash,
     training_problems,
 )
 from edgesearch.tasks.arithmetic.labels import grade, label_steps
@@ -56,7 +55,6 @@ __all__ = [
     "known_words",
     "label_steps",
     "out_of_domain",
-    "problem_hash",
     "solution_text",
     "training_problems",
 ]

@@ -2,8 +2,8 @@
 
 A trip starts at 14:35. It takes 1 hour and 50 minutes. When is it over?
 minutes=35+50=85, minutes=85-60=25, hour=14+1=15, hour=15+1=16; 16:25
-Today is Monday. What day is it in 23 days?
-weeks=3*7=21, rest=23-21=2, 2 after Monday is Wednesday; Wednesday
+Today is Monday. A trip starts in 9 days. It takes 1 week and 14 days. What day is it then?
+days=9+14=23, weeks=3*7=21, rest=23-21=2, 2 after Monday is Wednesday; Wednesday
 What date is 40 days after 5 March?
 day=5+40=45, April=45-31=14; 14 April
 """
@@ -75,25 +75,39 @@ def _arrive(draft: Draft) -> str:
     return _time(*now)
 
 
+def _span(weeks: int, days: int) -> str:
+    parts = [f"{weeks} week{'s' if weeks > 1 else ''}"] if weeks else []
+    return " and ".join([*parts, f"{days} days"] if days else parts)
+
+
 def _day(draft: Draft) -> str:
-    """A day of the week so many days on."""
+    """A day of the week after spans of days and weeks: one span at levels 1 and 2, two at 3 and 4, three at 5."""
     start = draft.rng.randrange(7)
-    days = draft.rng.randint(2, {1: 6, 2: 20, 3: 60, 4: 200, 5: 600}[draft.level])
-    draft.tag("day")
-    if draft.level > 1 and draft.chance(0.5):
-        weeks = draft.rng.randint(1, 5)
-        draft.tag("weeks")
-        draft.say(
-            "[Today|It] is {day}. What day is it [in|after] {n} weeks and {k} days?", day=DAYS[start], n=weeks, k=days
-        )
+    draft.tag("weekday")
+    spans: list[str] = []
+    total = 0
+    for _ in range(1 if draft.level < 3 else 2 if draft.level < 5 else 3):
+        kind = draft.rng.choice(("d", "w", "wd")) if draft.level > 1 else "d"
+        draft.tag(kind)
+        days = draft.rng.randint(2, {1: 6, 2: 20, 3: 20, 4: 40, 5: 60}[draft.level]) if "d" in kind else 0
+        spans.append(_span(draft.rng.randint(1, 5) if "w" in kind else 0, days))
+        if days:
+            total = draft.compute(total, "+", days, "days") if total else days
+    if len(spans) == 1:
+        draft.say("[Today|It] is {day}. What day [is it|will it be] [in|after] {span}?", day=DAYS[start], span=spans[0])
     else:
-        draft.tag("days")
-        draft.say("[Today|It] is {day}. What day [is it|will it be] [in|after] {k} days?", day=DAYS[start], k=days)
-    rest = days
-    if days >= 7:
-        whole = draft.compute(days // 7, "*", 7, "weeks")
-        rest = draft.compute(days, "-", whole, "rest") if days > whole else 0
-    draft.tag("rest" if rest else "whole")
+        draft.say(
+            "[Today|It] is {day}. [A trip|A game|A class] [starts|begins] in {span}.", day=DAYS[start], span=spans[0]
+        )
+        draft.say("It [lasts|takes|goes on for|runs for] {span}.", span=spans[1])
+        if len(spans) > 2:
+            draft.say("[Then there is|After that there is|Next comes] a [break|stop|rest] of {span}.", span=spans[2])
+        draft.say("What day [is it|will it be] [then|in the end|after that]?")
+    rest = total
+    if total >= 7:
+        whole = draft.compute(total // 7, "*", 7, "weeks")
+        rest = draft.compute(total, "-", whole, "rest") if total > whole else 0
+    draft.tag("ask")
     day = DAYS[(start + rest) % 7]
     draft.steps.append(f"{rest} after {DAYS[start]} is {day}")
     return day

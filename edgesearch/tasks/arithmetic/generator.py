@@ -10,7 +10,6 @@ set can be drawn again only while that order stays.
 
 from __future__ import annotations
 
-import hashlib
 import random
 import zlib
 from collections.abc import Callable, Iterator
@@ -51,6 +50,7 @@ SPLITS = ("mixed", "phrasings", "structures")
 """mixed: wordings and structures that training may draw too; phrasings, structures: only reserved ones of these."""
 RESERVED_SHARE = 6
 RESERVING_SALT = 63  # with it every family has reserved structures at every level from 2, 7% to 30% of what is drawn
+RESERVING_SALTS = {"equation": 1332}  # with it the same holds, and no form that earlier weights have seen is reserved
 MIN_TAGS = 3  # a structure of fewer choices is a piece of every other
 HELD_OUT_SHARE = 50  # one problem in so many is kept from training, by its text
 
@@ -92,9 +92,10 @@ def generate(
 
 def is_reserved_structure(structure: str) -> bool:
     """Whether training never sees a problem of this structure."""
-    return (
-        structure.count(" ") >= MIN_TAGS and zlib.crc32(f"{RESERVING_SALT} {structure}".encode()) % RESERVED_SHARE == 0
-    )
+    if structure.count(" ") < MIN_TAGS:
+        return False
+    salt = RESERVING_SALTS.get(structure.split(maxsplit=1)[0], RESERVING_SALT)
+    return zlib.crc32(f"{salt} {structure}".encode()) % RESERVED_SHARE == 0
 
 
 def is_held_out(problem: str) -> bool:
@@ -133,8 +134,3 @@ def held_out(seed: int, count: int, split: str = "mixed") -> list[ArithmeticSamp
         seen.add(drawn.problem)
         samples.append(replace(drawn, id=f"arith-{split}-{seed}-{len(samples):06d}"))
     return samples
-
-
-def problem_hash(problem: str) -> str:
-    """The first 16 hex digits of the problem text's sha256, a short name for it."""
-    return hashlib.sha256(problem.encode()).hexdigest()[:16]

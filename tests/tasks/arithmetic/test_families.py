@@ -149,10 +149,10 @@ def clock_answer(problem: str) -> str:
         start = datetime.date(2025, MONTHS.index(found[3]) + 1, int(found[2]))
         end = start + datetime.timedelta(days=int(found[1]))
         return f"{end.day} {MONTHS[end.month - 1]}"
-    if found := re.search(r" is (\w+day)\. What day .*?(?:(\d+) weeks and )?(\d+) days\?", problem):
+    if found := re.search(r"(?:Today|It) is (\w+day)\.", problem):
         monday = datetime.date(2024, 1, 1)
-        span = datetime.timedelta(weeks=int(found[2] or 0), days=int(found[3]))
-        return DAYS[(monday + datetime.timedelta(days=DAYS.index(found[1])) + span).weekday()]
+        days = sum(int(n) * (7 if unit == "week" else 1) for n, unit in re.findall(r"(\d+) (day|week)", problem))
+        return DAYS[(monday + datetime.timedelta(days=DAYS.index(found[1]) + days)).weekday()]
     hour, minute = map(int, re.search(r"at (\d+):(\d\d)\.", problem).groups())  # type: ignore[union-attr]
     end_time = datetime.datetime(2025, 1, 1, hour, minute)
     for count, unit in re.findall(r"(\d+) (hour|minute)s?\b", problem):
