@@ -119,7 +119,7 @@ def fetch(reference: str, *, endpoint: str | None = None, cache: Path | None = N
         return path
     file = choose(files, wanted)
     path = _download(wanted, commit, file, hub)
-    return _verified(path, file)
+    return verified(path, file)
 
 
 def choose(files: Sequence[HubFile], wanted: HubReference) -> HubFile:
@@ -168,7 +168,7 @@ def _list(wanted: HubReference, hub: _Hub) -> tuple[str, list[HubFile]]:
     """The commit that the revision stands for now, and its files."""
     from huggingface_hub import HfApi
 
-    with _errors_explained(wanted):
+    with errors_explained(wanted):
         info = HfApi(endpoint=hub.endpoint).model_info(
             wanted.repo, revision=wanted.revision, files_metadata=True, timeout=TIMEOUT_S
         )
@@ -183,7 +183,7 @@ def _download(wanted: HubReference, commit: str, file: HubFile, hub: _Hub) -> Pa
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 
     cache = hub.cache or Path(constants.HF_HUB_CACHE)
-    with _errors_explained(wanted):
+    with errors_explained(wanted):
         is_there = isinstance(try_to_load_from_cache(wanted.repo, file.name, cache, commit), str)
         if not is_there:
             _refuse_full_disk(wanted, file.size_bytes or 0, cache)
@@ -208,7 +208,12 @@ def _refuse_full_disk(wanted: HubReference, size_bytes: int, cache: Path) -> Non
         )
 
 
-def _verified(path: Path, file: HubFile) -> Path:
+def verified(path: Path, file: HubFile) -> Path:
+    """The path of a downloaded file that is as listed.
+
+    Raises:
+        IntegrityError: it is not; it is deleted.
+    """
     repair = "it is deleted; run the same command again to download it again"
     try:
         integrity.verify(path, size_bytes=file.size_bytes, sha256=file.sha256, repair=repair)
@@ -257,7 +262,7 @@ def _in_snapshot(folder: Path, wanted: HubReference) -> Path | None:
         file = choose(files, wanted)
     except ModelNotFound:
         return None
-    return _verified(folder / file.name, file)
+    return verified(folder / file.name, file)
 
 
 def _published_sha256(path: Path) -> str | None:
@@ -267,8 +272,16 @@ def _published_sha256(path: Path) -> str | None:
 
 
 @contextmanager
-def _errors_explained(wanted: HubReference) -> Iterator[None]:
-    """Turns what the hub's client raises into sentences; its HTTP library differs between versions."""
+def errors_explained(wanted: HubReference, instead: str = ", or give the path of a GGUF file") -> Iterator[None]:
+    """Turns what the hub's client raises into sentences; its HTTP library differs between versions.
+
+    Args:
+        wanted: what is asked for.
+        instead: the end of the sentence about a hub that cannot be reached.
+
+    Raises:
+        EdgesearchError: in place of what the client raised.
+    """
     from huggingface_hub.errors import HfHubHTTPError
 
     expected: tuple[type[Exception], ...] = (OSError, ValueError, TypeError, KeyError)
@@ -278,10 +291,10 @@ def _errors_explained(wanted: HubReference) -> Iterator[None]:
     except EdgesearchError:
         raise
     except expected as error:
-        raise _explanation(error, wanted) from error
+        raise _explanation(error, wanted, instead) from error
 
 
-def _explanation(error: Exception, wanted: HubReference) -> EdgesearchError:
+def _explanation(error: Exception, wanted: HubReference, instead: str) -> EdgesearchError:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     if isinstance(error, HfHubHTTPError):
@@ -303,8 +316,7 @@ def _explanation(error: Exception, wanted: HubReference) -> EdgesearchError:
             f"{wanted.text}: what answered is not a Hugging Face hub; check HF_ENDPOINT and the network"
         )
     return ModelNotFound(
-        f"{wanted.text} could not be downloaded ({_first_line(error)}); check the network and run this again, or give "
-        "the path of a GGUF file"
+        f"{wanted.text} could not be downloaded ({_first_line(error)}); check the network and run this again{instead}"
     )
 
 
