@@ -18,7 +18,10 @@ LAYERS = [
     {"pipeline"},
     {"tasks", "bench"},
 ]
-HEAVY = {"llama_cpp", "onnxruntime", "huggingface_hub", "jinja2", "psutil", "scipy", "matplotlib", "torch", "ray"}
+HEAVY = {
+    "llama_cpp", "onnxruntime", "huggingface_hub", "jinja2", "psutil", "scipy", "matplotlib", "torch", "ray",
+    "math_verify", "sympy", "latex2sympy2_extended", "pyarrow",
+}  # fmt: skip
 FILES = sorted((ROOT / "edgesearch").rglob("*.py"))
 
 
