@@ -1,0 +1,698 @@
+"""Recipes: a TOML file that says what a run solves, with which engines, and by which grid of strategies.
+
+    name = "small against large"
+    seeds = [0, 1, 2]
+
+    [task]
+    name = "arithmetic"
+    limit = 500
+
+    [[engines]]
+    id = "small"
+    kind = "gguf"
+    solver = "nano"
+
+    [[grid]]
+    engines = "small"
+    strategy = ["greedy", "beam"]
+    n = [1, 4, 16]
+    budget_s = 2.0
+
+`load` reads it into a frozen `Recipe`; `expand` makes its cells: the product of every axis of a `[[grid]]` entry and of
+the seeds, in the order written. What would be the same work twice is one cell, and said. Anything that is not known or
+out of range is an error that names the file, the table, the entry and the key, before anything is run.
+
+A cell's key and a unit's key are made of content alone, so that they are the same in every process and on every
+machine.
+
+Not covered: whether a task, a model or a file is there (the runner finds out, before it solves), running (runner.py),
+what is kept (store.py).
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from edgesearch import search, tasks
+from edgesearch.budget import MAX_BUDGET_S
+from edgesearch.errors import UsageError
+from edgesearch.search.base import SearchConfig
+from edgesearch.types import AGGREGATORS, Sampling
+
+DEFAULT_M = 4
+"""Children per kept beam, as in `Pipeline.solve`."""
+MAX_CELLS = 10_000
+"""Most cells of a recipe, before the same work is joined; more is a slip of the pen."""
+MAX_SEED = 2**63 - 1
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_AUTO = "auto"
+_RECORDED = ("greedy", "majority", "best_of_n", "weighted")
+"""Strategies that need nothing drawn: the recorded samples are the candidates."""
+
+
+# ------------------------------------------------------------------------------------------------ what a recipe says
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """Which samples are solved; the options of `edgesearch.tasks.load`."""
+
+    name: str
+    """One of `edgesearch.tasks.names()`."""
+    split: str | None = None
+    limit: int | None = None
+    """At most so many samples; None for all."""
+    data: Path | None = None
+    """A local file; in the recipe its path is relative to the recipe."""
+    prompt: str | None = None
+    grader: str | None = None
+    """The grader that is expected; None for the task's own."""
+    seed: int = 0
+    """Of the choice of samples, or of the generator."""
+
+    def __post_init__(self) -> None:
+        _require_known("name", self.name, tasks.names())
+        for name in ("split", "prompt", "grader"):
+            value = getattr(self, name)
+            _require(name, value is None or value.strip(), value, "not empty; leave it out for the task's own")
+        _require("limit", self.limit is None or self.limit >= 1, self.limit, ">= 1; leave it out for all samples")
+        _require("seed", 0 <= self.seed <= MAX_SEED, self.seed, f"in [0, {MAX_SEED}]")
+
+
+@dataclass(frozen=True, slots=True)
+class GgufEngine:
+    """A solver in this process."""
+
+    kind: ClassVar[str] = "gguf"
+    id: str
+    """Names the engine within the recipe."""
+    solver: str
+    """As for `--model`: a name, a path or `hf:OWNER/NAME`."""
+    verifier: str = "auto"
+    """As for `--verifier`: auto, none, consensus, a name or a path."""
+    threads: int | None = None
+    """That decode; None to choose from the machine."""
+    check: bool = True
+    """Whether answers go through the exact check that the solver's manifest names."""
+
+    def __post_init__(self) -> None:
+        _require_id(self.id)
+        _require("solver", self.solver.strip(), self.solver, "a name, a path or hf:OWNER/NAME")
+        _require("verifier", self.verifier.strip(), self.verifier, "auto, none, consensus, a name or a path")
+        _require("threads", self.threads is None or self.threads >= 1, self.threads, ">= 1")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What changes its results beside the content of its files."""
+        return {"threads": self.threads, "check": self.check, "verifier": _verifier_word(self.verifier)}
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointEngine:
+    """A solver behind an OpenAI-compatible server."""
+
+    kind: ClassVar[str] = "endpoint"
+    id: str
+    """Names the engine within the recipe."""
+    url: str
+    """Of the API, such as http://127.0.0.1:8000/v1."""
+    model: str
+    """The server's name for it."""
+    api_key_env: str | None = None
+    """The environment variable that holds the key; the key itself is never in a recipe."""
+    concurrency: int = 1
+    """Most requests under way together."""
+    verifier: str = "none"
+    """Runs here: none, consensus, a name or a path."""
+
+    def __post_init__(self) -> None:
+        _require_id(self.id)
+        self._check_url()
+        _require("model", self.model.strip(), self.model, "the server's name for the model")
+        _require(
+            "verifier", self.verifier.strip() not in ("", _AUTO), self.verifier, "none, consensus, a name or a path"
+        )
+        _require("concurrency", 1 <= self.concurrency <= 4096, self.concurrency, "in [1, 4096]")
+        if self.api_key_env is not None and not _VARIABLE.fullmatch(self.api_key_env):
+            raise ValueError(  # what stands there may be the key, so it is not repeated
+                "api_key_env must be the name of an environment variable, such as OPENAI_API_KEY, not the key itself"
+            )
+
+    def _check_url(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("url must not hold credentials; put the key into a variable and name it in api_key_env")
+        _require("url", parts.scheme in ("http", "https") and parts.netloc, self.url, "an http:// or https:// address")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What changes its results beside the content of its files."""
+        shown = {"url": self.url, "model": self.model, "concurrency": self.concurrency}
+        return shown | {"verifier": _verifier_word(self.verifier)}
+
+
+@dataclass(frozen=True, slots=True)
+class SamplesEngine:
+    """Recorded samples: {task_id, sample_idx, completion} a line."""
+
+    kind: ClassVar[str] = "samples"
+    id: str
+    """Names the engine within the recipe."""
+    file: Path
+    """In the recipe its path is relative to the recipe."""
+    verifier: str = "none"
+    """none, consensus, a name or a path."""
+
+    def __post_init__(self) -> None:
+        _require_id(self.id)
+        _require(
+            "verifier", self.verifier.strip() not in ("", _AUTO), self.verifier, "none, consensus, a name or a path"
+        )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What changes its results beside the content of its files."""
+        return {"verifier": _verifier_word(self.verifier)}
+
+
+Engine = GgufEngine | EndpointEngine | SamplesEngine
+
+
+@dataclass(frozen=True, slots=True)
+class GridEntry:
+    """Axes whose product is run; a None stands for the default."""
+
+    engines: tuple[str, ...]
+    strategy: tuple[str, ...]
+    n: tuple[int, ...]
+    budget_s: tuple[float, ...]
+    m: tuple[int, ...] = (DEFAULT_M,)
+    temperature: tuple[float | None, ...] = (None,)
+    max_tokens: tuple[int | None, ...] = (None,)
+    aggregator: tuple[str | None, ...] = (None,)
+
+    @property
+    def axes(self) -> tuple[tuple[Any, ...], ...]:
+        """In the order of the fields of `Cell`."""
+        shape = (self.n, self.m, self.budget_s, self.temperature, self.max_tokens, self.aggregator)
+        return (self.engines, self.strategy, *shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a run does."""
+
+    name: str
+    seeds: tuple[int, ...]
+    """Every cell of the grid is run with each."""
+    task: TaskSpec
+    engines: tuple[Engine, ...]
+    grid: tuple[GridEntry, ...]
+    path: Path
+    """The file it was read from."""
+    text: str
+    """The file as it was; goes into the store."""
+
+    def __post_init__(self) -> None:
+        _require("name", self.name.strip() and self.name.isprintable(), self.name, "a line of text")
+        _require(
+            "seeds",
+            self.seeds and len(set(self.seeds)) == len(self.seeds),
+            list(self.seeds),
+            "one or more different numbers",
+        )
+        _require("seeds", all(0 <= seed <= MAX_SEED for seed in self.seeds), list(self.seeds), f"in [0, {MAX_SEED}]")
+        ids = [engine.id for engine in self.engines]
+        twice = next((name for name in ids if ids.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"[[engines]] has the id {twice!r} more than once; give each engine its own")
+
+    def engine(self, name: str) -> Engine:
+        """The engine of that id.
+
+        Raises:
+            UsageError: there is none; lists those there are.
+        """
+        for engine in self.engines:
+            if engine.id == name:
+                return engine
+        raise UsageError(_unknown("engine", name, [engine.id for engine in self.engines]))
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One strategy, as wide and as long as it says, on one engine with one seed; run on every sample."""
+
+    engine: str
+    """The id of the engine."""
+    strategy: str
+    """One of `edgesearch.search.names()`, or auto."""
+    n: int
+    """Beams alive together, or samples; in [1, 4096]."""
+    m: int
+    """Children per kept beam: n/m beams are kept; in [1, n]. 1 for strategies without branching."""
+    budget_s: float
+    """In (0, 86400]."""
+    temperature: float | None = None
+    """In [0, 100]; None for the solver's own."""
+    max_tokens: int | None = None
+    """Of a solution; None for the solver's own limit."""
+    aggregator: str | None = None
+    """last, min, prod or mean; None for what the verifier was trained for."""
+    seed: int = 0
+    """Of every draw."""
+
+    def __post_init__(self) -> None:
+        _require_id(self.engine)
+        _require_known("strategy", self.strategy, [_AUTO, *search.names()])
+        SearchConfig(n=self.n, m=self.m)
+        _require("m", self.m <= self.n, self.m, f"in [1, n], and n is {self.n}")
+        is_budget = math.isfinite(self.budget_s) and 0 < self.budget_s <= MAX_BUDGET_S
+        _require("budget_s", is_budget, self.budget_s, f"in (0, {MAX_BUDGET_S:g}]")
+        if self.temperature is not None:
+            Sampling(temperature=self.temperature)
+        _require("max_tokens", self.max_tokens is None or self.max_tokens >= 1, self.max_tokens, ">= 1")
+        _require_known("aggregator", self.aggregator or AGGREGATORS[0], AGGREGATORS)
+        _require("seed", 0 <= self.seed <= MAX_SEED, self.seed, f"in [0, {MAX_SEED}]")
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits made of all its fields."""
+        return _digest(self.settings)[:16]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its fields, as JSON has them; equal cells give equal ones."""
+        settings = dataclasses.asdict(self)
+        for name in ("budget_s", "temperature"):
+            if settings[name] is not None:
+                settings[name] = float(settings[name]) + 0.0  # 10 is 10.0, and -0.0 is 0.0
+        return settings
+
+    @property
+    def name(self) -> str:
+        """For people, such as `small beam n=16 m=4 10s seed=0`; different for different cells."""
+        settings = self.settings
+        words = [self.engine, self.strategy, f"n={self.n}", f"m={self.m}", f"{_short(settings['budget_s'])}s"]
+        if self.temperature is not None:
+            words.append(f"temperature={_short(settings['temperature'])}")
+        if self.max_tokens is not None:
+            words.append(f"max_tokens={self.max_tokens}")
+        if self.aggregator is not None:
+            words.append(self.aggregator)
+        return " ".join([*words, f"seed={self.seed}"])
+
+
+def _short(number: float) -> str:
+    return repr(number).removesuffix(".0")
+
+
+# ------------------------------------------------------------------------------------------------------------ keys
+
+
+def unit_key(task_digest: str, model_digests: Mapping[str, str], cell: Cell, sample_id: str, problem_text: str) -> str:
+    """The key of one unit of work, one sample in one cell: 32 hexadecimal digits made of its content.
+
+    Args:
+        task_digest: of the task: its samples, prompt and grader.
+        model_digests: of the cell's engine only, by role (`solver`, `verifier`, `settings`, ...): the SHA-256 of each
+            file, and `settings_digest` of the engine.
+        cell: how it is solved.
+        sample_id: which sample.
+        problem_text: what is asked.
+
+    Returns:
+        The same key for the same content, whichever run, process or machine asks; another key for anything else.
+    """
+    return _digest([task_digest, dict(model_digests), cell.settings, sample_id, problem_text])[:32]
+
+
+def settings_digest(engine: Engine) -> str:
+    """What of an engine can change its results, beside its files: 16 hexadecimal digits.
+
+    Its id, the places of its files and the name of the variable with the key are left out.
+    """
+    return _digest([engine.kind, engine.settings])[:16]
+
+
+def _digest(content: object) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _verifier_word(verifier: str) -> str | None:
+    """The verifier where it has no weights whose digest would tell."""
+    return verifier if verifier in ("none", "consensus") else None
+
+
+# ----------------------------------------------------------------------------------------------------------- cells
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """The cells of a recipe."""
+
+    cells: tuple[Cell, ...]
+    """All different, in the order of the recipe."""
+    warnings: tuple[str, ...] = ()
+    """What was asked for twice and is run once, and engines that nothing uses."""
+
+
+def cells(recipe: Recipe) -> tuple[Cell, ...]:
+    """The cells of a recipe, in its order, all different; see `expand` for what was dropped.
+
+    Raises:
+        UsageError: as `expand`.
+    """
+    return expand(recipe).cells
+
+
+def expand(recipe: Recipe) -> Expansion:
+    """The cells of a recipe, and a sentence for each entry that asks for the same work again.
+
+    The same work is: greedy at several widths or temperatures, m where nothing branches or above n, an aggregator where
+    nothing is scored.
+
+    Raises:
+        UsageError: more than `MAX_CELLS`, a value out of range, or a strategy that its engine cannot run.
+    """
+    _check_size(recipe)
+    found: dict[Cell, None] = {}
+    warnings: list[str] = []
+    for number, entry in enumerate(recipe.grid, 1):
+        repeated = []
+        for cell in _entry_cells(recipe, entry, _Place(recipe.path, "grid", number)):
+            if cell in found:
+                repeated.append(cell)
+            found[cell] = None
+        if repeated:
+            warnings.append(_repeats(number, repeated))
+    used = {cell.engine for cell in found}
+    warnings += [f"no [[grid]] entry uses engine {each.id!r}" for each in recipe.engines if each.id not in used]
+    return Expansion(tuple(found), tuple(warnings))
+
+
+def _check_size(recipe: Recipe) -> None:
+    size = sum(math.prod(map(len, entry.axes)) for entry in recipe.grid) * len(recipe.seeds)
+    if size > MAX_CELLS:
+        raise UsageError(f"{recipe.path}: the grid has {size:,} cells; the most is {MAX_CELLS:,}, so shorten its lists")
+
+
+def _repeats(number: int, repeated: Sequence[Cell]) -> str:
+    cells = "1 cell is" if len(repeated) == 1 else f"{len(repeated)} cells are"
+    return f"[[grid]] entry {number}: {cells} asked for more than once and run once, such as {repeated[0].name}"
+
+
+def _entry_cells(recipe: Recipe, entry: GridEntry, place: "_Place") -> list[Cell]:
+    found = []
+    with place.blamed():
+        for engine, strategy, *shape in itertools.product(*entry.axes):
+            _check_pair(recipe.engine(engine), strategy, entry)
+            found += [_cell(engine, strategy, shape, seed) for seed in recipe.seeds]
+    return found
+
+
+def _cell(engine: str, strategy: str, shape: Sequence[Any], seed: int) -> Cell:
+    """The one spelling of this work."""
+    n, m, budget_s, temperature, max_tokens, aggregator = shape
+    _require("m", m >= 1, m, ">= 1")
+    if strategy == _AUTO:
+        return Cell(engine, strategy, n, max(1, min(m, n)), budget_s, temperature, max_tokens, aggregator, seed)
+    known = search.strategy(strategy)
+    if strategy == "greedy":
+        SearchConfig(n=n)  # a width out of range is a slip here too
+        n, temperature = 1, None
+    m = max(1, min(m, n)) if known.is_stepwise else 1  # as the planner has it
+    aggregator = aggregator if known.needs_scores else None
+    return Cell(engine, strategy, n, m, budget_s, temperature, max_tokens, aggregator, seed)
+
+
+def _check_pair(engine: Engine, strategy: str, entry: GridEntry) -> None:
+    if strategy != _AUTO and search.strategy(strategy).needs_scores and engine.verifier in ("none", "consensus"):
+        raise ValueError(
+            f"strategy {strategy} needs a verifier that scores, and engine {engine.id!r} has verifier = "
+            f"{engine.verifier!r}; name one there, or use majority"
+        )
+    if not isinstance(engine, SamplesEngine):
+        return
+    if strategy not in _RECORDED:
+        raise ValueError(
+            f"strategy {strategy} has to draw, and engine {engine.id!r} is recorded samples; use one of "
+            f"{', '.join(_RECORDED)}"
+        )
+    for name in ("temperature", "max_tokens"):
+        if getattr(entry, name) != (None,):
+            raise ValueError(f"{name} has no effect on the recorded samples of engine {engine.id!r}; leave it out")
+
+
+# --------------------------------------------------------------------------------------------------------- reading
+
+
+def load(path: str | Path) -> Recipe:
+    """The recipe in a TOML file.
+
+    Raises:
+        UsageError: it cannot be read, is not TOML, or says something unknown or out of range.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except OSError as error:
+        raise UsageError(f"recipe {path} cannot be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"recipe {path} is not UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Recipe:
+    """The recipe that a text holds.
+
+    Args:
+        text: TOML.
+        path: where it is from; files that it names are relative to its folder.
+
+    Raises:
+        UsageError: as `load`.
+    """
+    try:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # not every bad number is a TOMLDecodeError
+        raise UsageError(f"recipe {path} is not TOML: {error}") from None
+    recipe = _recipe(table, path, text)
+    expand(recipe)  # so that what is wrong with the grid is told now
+    return recipe
+
+
+_TOP_TYPES = {"name": str, "seeds": list, "task": dict, "engines": list, "grid": list}
+_TASK_TYPES = {"name": str, "split": str, "limit": int, "data": str, "prompt": str, "grader": str, "seed": int}
+_ENGINES: Mapping[str, tuple[type[Engine], dict[str, type]]] = {
+    "gguf": (GgufEngine, {"solver": str, "verifier": str, "threads": int, "check": bool}),
+    "endpoint": (
+        EndpointEngine,
+        {"url": str, "model": str, "api_key_env": str, "concurrency": int, "verifier": str},
+    ),
+    "samples": (SamplesEngine, {"file": str, "verifier": str}),
+}
+_GRID_TYPES: dict[str, type] = {
+    "engines": str,
+    "strategy": str,
+    "n": int,
+    "m": int,
+    "budget_s": float,
+    "temperature": float,
+    "max_tokens": int,
+    "aggregator": str,
+}
+_TYPE_NAMES = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in which file; begins every message."""
+
+    path: Path
+    table: str = ""
+    number: int | None = None
+    """Of the entry of an array of tables, from 1."""
+
+    def __str__(self) -> str:
+        if not self.table:
+            return str(self.path)
+        if self.number is None:
+            return f"{self.path}: [{self.table}]"
+        return f"{self.path}: [[{self.table}]] entry {self.number}"
+
+    def error(self, problem: str) -> UsageError:
+        return UsageError(f"{self}: {problem}")
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Turns a value that is out of range into an error that names this place."""
+        try:
+            yield
+        except ValueError as error:
+            raise self.error(str(error)) from error
+
+
+def _recipe(table: Mapping[str, Any], path: Path, text: str) -> Recipe:
+    place = _Place(path)
+    _check_keys(place, table, _TOP_TYPES, required=("name", "task", "engines", "grid"))
+    seeds = table.get("seeds", [0])
+    if not all(_is_a(seed, int) for seed in seeds):
+        raise place.error(f"seeds must be a list of whole numbers, not {_shown(seeds)}")
+    task = _task(table["task"], _Place(path, "task"))
+    engines = tuple(_engine(entry, at) for entry, at in _entries(table, "engines", place))
+    grid = tuple(_grid_entry(entry, at) for entry, at in _entries(table, "grid", place))
+    with place.blamed():
+        return Recipe(table["name"], tuple(seeds), task, engines, grid, path, text)
+
+
+def _entries(table: Mapping[str, Any], name: str, place: _Place) -> Iterator[tuple[dict[str, Any], _Place]]:
+    entries = table[name]
+    if not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise place.error(f"{name} must be one or more tables; write [[{name}]] above each")
+    for number, entry in enumerate(entries, 1):
+        yield entry, _Place(place.path, name, number)
+
+
+def _task(table: dict[str, Any], place: _Place) -> TaskSpec:
+    _check_keys(place, table, _TASK_TYPES, required=("name",))
+    values = table | _resolved(table, "data", place)
+    with place.blamed():
+        return TaskSpec(**values)
+
+
+def _engine(table: dict[str, Any], place: _Place) -> Engine:
+    kind = table.get("kind")
+    if not isinstance(kind, str) or kind not in _ENGINES:
+        problem = "the key 'kind' is missing" if kind is None else f"kind is {_shown(kind)}"
+        raise place.error(f"{problem}; it must be one of {', '.join(_ENGINES)}")
+    made, types = _ENGINES[kind]
+    required = [field.name for field in dataclasses.fields(made) if field.default is dataclasses.MISSING]
+    _check_keys(place, table, {"id": str, "kind": str, **types}, required=required, title=f"{kind} engine")
+    values = table | _resolved(table, "file", place) | _resolved_models(table, place)
+    with place.blamed():
+        return made(**{name: value for name, value in values.items() if name != "kind"})
+
+
+def _resolved(table: Mapping[str, Any], key: str, place: _Place) -> dict[str, Path]:
+    """The file under that key, from the recipe's folder on; nothing where there is none."""
+    if key not in table:
+        return {}
+    if not table[key].strip() or "\0" in table[key]:
+        raise place.error(f"{key} must be the path of a file, not {table[key]!r}")
+    return {key: place.path.parent / Path(table[key]).expanduser()}
+
+
+def _resolved_models(table: Mapping[str, Any], place: _Place) -> dict[str, str]:
+    """Models given as the path of a file; names and hf: references stay as they are."""
+    found = {}
+    for key in ("solver", "verifier"):
+        reference = table.get(key, "")
+        if reference.lower().endswith((".gguf", ".onnx")) and not reference.startswith("hf:"):
+            found[key] = str(_resolved(table, key, place)[key])
+    return found
+
+
+def _grid_entry(table: dict[str, Any], place: _Place) -> GridEntry:
+    _check_known(place, table, list(_GRID_TYPES), "grid entry")
+    axes = {key: _axis(place, key, value) for key, value in table.items()}
+    if set(axes.get("strategy", ())) == {"greedy"}:
+        axes.setdefault("n", (1,))
+    for key in ("engines", "strategy", "n", "budget_s"):
+        if key not in axes:
+            raise place.error(f"the key {key!r} is missing")
+    return GridEntry(**axes)
+
+
+def _axis(place: _Place, key: str, value: object) -> tuple[Any, ...]:
+    """A value, or a list of values, as a tuple."""
+    values = value if isinstance(value, list) else [value]
+    wanted = _GRID_TYPES[key]
+    if not values or not all(_is_a(item, wanted) for item in values):
+        raise place.error(f"{key} must be {_TYPE_NAMES[wanted]} or a list of them, not {_shown(value)}")
+    with place.blamed():
+        return tuple(_as_float(key, item) if wanted is float else item for item in values)
+
+
+def _as_float(key: str, number: Any) -> float:
+    try:
+        return float(number) + 0.0  # -0.0 is 0.0
+    except OverflowError:
+        raise ValueError(f"{key} is too large a number") from None
+
+
+def _check_keys(
+    place: _Place,
+    table: Mapping[str, Any],
+    types: Mapping[str, type],
+    *,
+    required: Sequence[str],
+    title: str = "",
+) -> None:
+    _check_known(place, table, list(types), title or place.table or "recipe")
+    for key in required:
+        if key not in table:
+            raise place.error(f"the key {key!r} is missing")
+    for key, value in table.items():
+        if not _is_a(value, types[key]):
+            raise place.error(f"{key} must be {_TYPE_NAMES[types[key]]}, not {_shown(value)}")
+
+
+def _check_known(place: _Place, table: Mapping[str, Any], known: Sequence[str], title: str) -> None:
+    for key in table:
+        if key not in known:
+            raise place.error(f"{_unknown('key', key, known)} (keys of a {title})")
+
+
+def _is_a(value: object, wanted: type) -> bool:
+    return type(value) is wanted or (wanted is float and type(value) is int)  # true is no number
+
+
+def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    return f"unknown {what} {_shown(name)}{hint} Known: {', '.join(known)}"
+
+
+def _require(field: str, is_valid: object, value: object, allowed: str) -> None:
+    if not is_valid:
+        raise ValueError(f"{field} must be {allowed}, not {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    """For messages: short, and never fails."""
+    try:
+        return repr(value)[:80]
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
+
+
+def _require_id(name: str) -> None:
+    allowed = "at most 64 letters, digits, dots, hyphens and underscores, a letter or digit first"
+    _require("id", _ID.fullmatch(name), name, allowed)
+
+
+def _require_known(field: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise ValueError(_unknown(field, name, known))
