@@ -52,6 +52,16 @@ def test_a_solver_becomes_a_gguf_file_with_its_tokenizer(trained: Path) -> None:
     assert len(fields["tokenizer.ggml.tokens"].contents()) == 768
 
 
+def test_a_solver_comes_back_from_its_gguf_file(trained: Path, tmp_path: Path) -> None:
+    first, again = tmp_path / "first.gguf", tmp_path / "again.gguf"
+    f16 = ["--quantization", "f16"]
+    run("export_gguf.py", trained / "tiny.pt", "--tokenizer", trained / "tokenizer.json", *f16, "--out", first)
+    run("import_gguf.py", first, "--out", tmp_path, "--name", "back")
+    assert (tmp_path / "tokenizer.json").read_bytes() == (trained / "tokenizer.json").read_bytes()
+    run("export_gguf.py", tmp_path / "back.pt", "--tokenizer", tmp_path / "tokenizer.json", *f16, "--out", again)
+    assert again.read_bytes() == first.read_bytes()
+
+
 @pytest.mark.parametrize("precision", ["int8", "float32"])
 def test_a_verifier_scores_the_same_in_parts_as_at_once(trained: Path, precision: str) -> None:
     import numpy as np
@@ -100,7 +110,8 @@ def test_a_verifier_is_judged_within_problems(trained: Path) -> None:
 def test_calibration_brings_the_scores_nearer_to_the_labels(trained: Path) -> None:
     files = ("--tokenizer", trained / "tokenizer.json", "--rollouts", trained / "dev.jsonl")
     figures = json.loads(run("calibrate.py", trained / "verifier.pt", *files, "--out", trained / "calibrated.pt"))
-    assert figures["error_after"] <= figures["error_before"] + 1e-4
+    before, after = (figures[f"steps_{at}"] + figures[f"solutions_{at}"] for at in ("before", "after"))
+    assert after <= before + 1e-3
 
 
 def test_the_rollouts_that_fool_a_verifier_are_mined(trained: Path) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -60,14 +61,7 @@ class NanoTokenizer:
 def train(num_problems: int, seed: int = 0) -> Tokenizer:
     samples = itertools.islice(arithmetic.training_problems(f"tokenizer {seed}"), num_problems)
     texts = [sample.problem + arithmetic.STEP_DELIMITER + arithmetic.solution_text(sample) for sample in samples]
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(QWEN2_SPLIT), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer = _tokenizer(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=VOCAB_SIZE - 2,
         min_frequency=2,
@@ -77,6 +71,28 @@ def train(num_problems: int, seed: int = 0) -> Tokenizer:
     )
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_special_tokens([END_OF_TEXT, PAD])
+    return tokenizer
+
+
+def rebuild(vocabulary: Sequence[str], merges: Sequence[str]) -> Tokenizer:
+    """A tokenizer from what a GGUF of `export_gguf.py` holds of it."""
+    pieces = {piece: index for index, piece in enumerate(vocabulary[: vocabulary.index(END_OF_TEXT)])}
+    tokenizer = _tokenizer(
+        models.BPE(vocab=pieces, merges=[(first, second) for first, second in map(str.split, merges)])
+    )
+    tokenizer.add_special_tokens([END_OF_TEXT, PAD])
+    return tokenizer
+
+
+def _tokenizer(model: models.BPE) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(QWEN2_SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 
 

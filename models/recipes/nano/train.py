@@ -24,10 +24,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from data import TokenSequence, batches, read_sequences, training_set
-from model import PRESETS, Decoder, count_parameters, load_decoder, save_model
+from model import PRESETS, Decoder, ModelConfig, count_parameters, load_decoder, save_model
 from tokenizer import NanoTokenizer
 from torch import Tensor
 
+MUON_RATE, ADAM_RATE = 0.02, 3e-3
+ADAM_BETAS = (0.9, 0.98)
 WARMUP_STEPS = 100
 DECAY_FROM = 0.4  # the share of tokens after which the rate falls
 LAST_RATE = 0.02
@@ -43,11 +45,13 @@ class TrainConfig:
     num_problems: int = 300_000
     data_seed: int = 0
     batch_tokens: int = 4096
-    muon_rate: float = 0.02
-    adam_rate: float = 3e-3
+    muon_rate: float = MUON_RATE
+    adam_rate: float = ADAM_RATE
     seed: int = 0
     start: str = ""
     """A trained solver to go on from, by its file's name."""
+    decays: bool = True
+    """Whether the rates fall in the end; not in a stage that another goes on from."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -85,16 +89,26 @@ def orthogonalize(matrix: Tensor) -> Tensor:
 
 
 def make_optimizers(decoder: Decoder, config: TrainConfig) -> tuple[Muon, torch.optim.AdamW]:
-    shape = decoder.config
+    matrices, others = split_parameters(decoder.named_parameters(), decoder.config)
+    return Muon(matrices), torch.optim.AdamW(others, config.adam_rate, betas=ADAM_BETAS, weight_decay=0.0)
+
+
+def split_parameters(
+    named: Iterable[tuple[str, Tensor]], shape: ModelConfig
+) -> tuple[list[tuple[Tensor, list[int]]], list[Tensor]]:
+    """Matrices, each with the rows of those stacked in it, for Muon; and what is for AdamW."""
     heads = [n * shape.head_dim for n in (shape.num_heads, shape.num_kv_heads, shape.num_kv_heads)]
-    stacked = {"qkv": heads, "gate_up": [shape.feed_width] * 2}
     matrices, others = [], []
-    for name, parameter in decoder.named_parameters():
-        if parameter.dim() == 2 and "embedding" not in name:
-            matrices.append((parameter, stacked.get(name.split(".")[-2], [len(parameter)])))
-        else:
+    for name, parameter in named:
+        if parameter.dim() != 2 or "embedding" in name or len(parameter) == 1:
             others.append(parameter)
-    return Muon(matrices), torch.optim.AdamW(others, config.adam_rate, betas=(0.9, 0.98), weight_decay=0.0)
+        elif ".qkv." in name:
+            matrices.append((parameter, heads))
+        elif ".gate_up." in name:
+            matrices.append((parameter, [len(parameter) // 2] * 2))
+        else:
+            matrices.append((parameter, [len(parameter)]))
+    return matrices, others
 
 
 def rate_at(step: int, progress: float, warmup_steps: int = WARMUP_STEPS) -> float:
@@ -145,7 +159,7 @@ class Trainer:
 
     def update(self, ids: Tensor, is_target: Tensor) -> None:
         muon, adam = self.optimizers
-        rate = rate_at(self.step, self.num_tokens / self.config.num_tokens)
+        rate = rate_at(self.step, self.num_tokens / self.config.num_tokens if self.config.decays else 0.0)
         for group in muon.param_groups:
             group["lr"] = self.config.muon_rate * rate
         for group in adam.param_groups:
@@ -198,7 +212,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, required=True)
     parser.add_argument("--problems", type=int, default=300_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", type=Path, help="a trained solver to go on from, at a fifth of the rates")
+    parser.add_argument("--data-seed", type=int, default=0, help="of the problems")
+    parser.add_argument("--start", type=Path, help="a trained solver to go on from")
+    parser.add_argument("--rates", type=float, default=1.0, metavar="SHARE", help="of the full learning rates")
+    parser.add_argument("--no-decay", action="store_true", help="another stage goes on from this one")
     parser.add_argument("--sequences", type=Path, help="of revisions.py, instead of generated problems")
     parser.add_argument("--name", help="of the file written; default: the preset")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -209,8 +226,17 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_arguments()
-    rates = {"muon_rate": 0.004, "adam_rate": 6e-4, "start": args.start.name} if args.start else {}
-    config = TrainConfig(args.preset, args.tokens, num_problems=args.problems, seed=args.seed, **rates)
+    config = TrainConfig(
+        args.preset,
+        args.tokens,
+        num_problems=args.problems,
+        data_seed=args.data_seed,
+        muon_rate=MUON_RATE * args.rates,
+        adam_rate=ADAM_RATE * args.rates,
+        seed=args.seed,
+        start=args.start.name if args.start else "",
+        decays=not args.no_decay,
+    )
     tokenizer = NanoTokenizer(args.tokenizer)
     args.out.mkdir(parents=True, exist_ok=True)
     name = args.name or args.preset

@@ -1,4 +1,4 @@
-"""Trains a verifier on a solver's labelled rollouts.
+"""Trains a verifier on a solver's labelled rollouts, as a solver is: Muon for matrices, AdamW for the rest.
 
     python models/recipes/nano/train_verifier.py RUN/nano-large.pt --tokenizer RUN/tokenizer.json \\
         --rollouts RUN/train.jsonl --dev RUN/dev.jsonl --tokens 12000000 --out RUN/verifier.pt
@@ -34,11 +34,12 @@ from model import Verifier, count_parameters, save_model, start_verifier
 from rollouts import ProblemRollouts, Rollout, read_rollouts
 from tokenizer import NanoTokenizer
 from torch import Tensor
-from train import log, rate_at, write_checkpoint
+from train import ADAM_BETAS, Muon, log, rate_at, split_parameters, write_checkpoint
 
 TOKEN_WEIGHT = 0.15  # of a token that ends no step, or follows the first wrong one
 MAX_WRONG = 8  # rollouts of one problem
 MAX_RIGHT_WEIGHT = 4.0
+MUON_RATE, ADAM_RATE = 0.015, 2e-3
 WARMUP_STEPS = 50
 
 
@@ -111,28 +112,21 @@ def collate(examples: Sequence[Example], pad: int, device: str) -> tuple[Tensor,
     return ids.to(device), targets.to(device), weights.to(device)
 
 
-def update(
-    verifier: Verifier, optimizer: torch.optim.Optimizer, ids: Tensor, targets: Tensor, weights: Tensor
-) -> float:
-    with torch.autocast(ids.device.type, torch.bfloat16):
-        logits = verifier(ids)
-    losses = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
-    loss = (losses * weights).sum() / weights.sum()
-    loss.backward()
-    optimizer.step()
-    optimizer.zero_grad()
-    return loss.item()
-
-
-def make_optimizer(verifier: Verifier, trunk_rate: float, head_rate: float) -> torch.optim.AdamW:
-    """Each group remembers its full rate as `peak`. A trunk rate of 0 leaves the trunk frozen."""
-    verifier.trunk.requires_grad_(trunk_rate > 0)
-    of_trunk = {id(parameter) for parameter in verifier.trunk.parameters()}
-    head = [parameter for parameter in verifier.parameters() if id(parameter) not in of_trunk]
-    groups = [{"params": head, "peak": head_rate}]
-    if trunk_rate > 0:
-        groups.append({"params": list(verifier.trunk.parameters()), "peak": trunk_rate})
-    return torch.optim.AdamW(groups, head_rate, betas=(0.9, 0.98), weight_decay=0.01)
+def make_optimizers(verifier: Verifier, share: float, trunk_share: float) -> tuple[Muon, torch.optim.AdamW]:
+    """Each group remembers its full rate as `peak`. A trunk share of 0 leaves the trunk frozen."""
+    verifier.trunk.requires_grad_(trunk_share > 0)
+    shape = verifier.trunk.config
+    trunk = [(name, parameter) for name, parameter in verifier.named_parameters() if name.startswith("trunk.")]
+    head = [(name, parameter) for name, parameter in verifier.named_parameters() if not name.startswith("trunk.")]
+    matrices, others = split_parameters(head, shape)
+    trunk_matrices, trunk_others = split_parameters(trunk, shape) if trunk_share > 0 else ([], [])
+    muon = Muon(matrices + trunk_matrices)
+    for index, group in enumerate(muon.param_groups):
+        group["peak"] = MUON_RATE * (share if index < len(matrices) else trunk_share)
+    groups = [{"params": others, "peak": ADAM_RATE * share}]
+    if trunk_others:
+        groups.append({"params": trunk_others, "peak": ADAM_RATE * trunk_share})
+    return muon, torch.optim.AdamW(groups, ADAM_RATE, betas=ADAM_BETAS, weight_decay=0.01)
 
 
 class VerifierTrainer:
@@ -142,7 +136,7 @@ class VerifierTrainer:
         self.verifier = verifier
         self.preset = preset
         self.args = args
-        self.optimizer = make_optimizer(verifier, args.trunk_rate, args.rate)
+        self.optimizers = make_optimizers(verifier, args.rates, args.trunk_rates)
         self.step = 0
         self.num_tokens = 0
         self.loss = float("nan")
@@ -168,10 +162,18 @@ class VerifierTrainer:
                 break
 
     def update(self, ids: Tensor, targets: Tensor, weights: Tensor) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * rate_at(self.step, self.num_tokens / self.args.tokens, WARMUP_STEPS)
-        loss = update(self.verifier, self.optimizer, ids, targets, weights)
-        self.loss = loss if self.step == 0 else 0.97 * self.loss + 0.03 * loss
+        rate = rate_at(self.step, self.num_tokens / self.args.tokens, WARMUP_STEPS)
+        with torch.autocast(ids.device.type, torch.bfloat16):
+            logits = self.verifier(ids)
+        losses = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
+        loss = (losses * weights).sum() / weights.sum()
+        loss.backward()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * rate
+            optimizer.step()
+            optimizer.zero_grad()
+        self.loss = loss.item() if self.step == 0 else 0.97 * self.loss + 0.03 * loss.item()
         self.step += 1
         self.num_tokens += ids.numel()
 
@@ -193,7 +195,7 @@ class VerifierTrainer:
     def save(self) -> None:
         state = {
             "weights": self.verifier.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "progress": (self.step, self.num_tokens, self.loss, self.best),
         }
         write_checkpoint(self.checkpoint, state)
@@ -202,7 +204,8 @@ class VerifierTrainer:
         if self.checkpoint.exists():
             state = torch.load(self.checkpoint, map_location=self.args.device, weights_only=True)
             self.verifier.load_state_dict(state["weights"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
             self.step, self.num_tokens, self.loss, self.best = state["progress"]
 
 
@@ -213,8 +216,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rollouts", type=Path, nargs="+", required=True)
     parser.add_argument("--dev", type=Path, nargs="+", required=True, help="rollouts of problems kept apart")
     parser.add_argument("--tokens", type=int, required=True)
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--trunk-rate", type=float, default=4e-4, help="0 keeps the trunk frozen")
+    parser.add_argument("--rates", type=float, default=1.0, metavar="SHARE", help="of the full learning rates")
+    parser.add_argument("--trunk-rates", type=float, default=0.2, metavar="SHARE", help="0 keeps the trunk frozen")
     parser.add_argument("--batch-tokens", type=int, default=6144)
     parser.add_argument("--evaluate-every", type=int, default=400, metavar="STEPS")
     parser.add_argument("--seed", type=int, default=0)
