@@ -12,12 +12,12 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import intervals
 from cells import BASELINES, SOLVER, VERIFIER, Cell, Job, Solve, counters
 from runner import Checkpoint, held_out_sets, run
 from solving import BUDGET_S, CHILDREN
 
 from edgesearch import catalog
+from edgesearch.bench import intervals
 from edgesearch.tasks.arithmetic import FAMILIES, LEVELS, ArithmeticSample, is_checkable
 
 

@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import accuracy
-import intervals
 import nano_plan
-import power_law
 from cells import BASELINES, CHOICES, SELECTIONS, SOLVER, Cell, ProblemSet, Solve, counters
 from nano_plan import Plan, Samples
 from runner import Checkpoint
 
+from edgesearch.bench import intervals, power_law
 from edgesearch.tasks.arithmetic import FAMILIES, LEVELS, SPLITS
 
 Rights = dict[tuple[str, str, int], dict[ProblemSet, list[bool]]]

@@ -8,12 +8,11 @@ log k.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import intervals
 import nano_plan
-import power_law
 from nano_plan import Plan, Samples
 from runner import Checkpoint
 
+from edgesearch.bench import intervals, power_law
 from edgesearch.tasks.arithmetic import FAMILIES
 
 

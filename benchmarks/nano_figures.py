@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import power_law
 from cells import BASELINES, SOLVER
+
+from edgesearch.bench import power_law
 
 Figures = Mapping[str, Any]
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import calibration
-import intervals
 import nano_plan
 import ranking
 from cells import CHOICES, Draw, Solve
 from nano_plan import Plan, Samples
 from runner import Checkpoint
 
+from edgesearch.bench import intervals
 from edgesearch.tasks.arithmetic import FAMILIES, SPLITS, ArithmeticSample
 
 SCORES: Mapping[str, Callable[[Draw], float]] = {

@@ -8,8 +8,9 @@ over the number of pairs (Hanley and McNeil 1982); a tie counts half.
 from collections.abc import Sequence
 from typing import Any
 
-import intervals
 import numpy as np
+
+from edgesearch.bench import intervals
 
 
 def auc(scores: Sequence[float], rights: Sequence[bool], counts: Sequence[int]) -> float | None:

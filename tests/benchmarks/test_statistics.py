@@ -1,7 +1,5 @@
 """The benchmarks' statistics, against published values, hand-made cases and laws that are known."""
 
-import itertools
-import math
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -10,54 +8,6 @@ import numpy as np
 import pytest
 
 Import = Callable[[str], ModuleType]
-
-
-# -- intervals -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def intervals(benchmark_module: Import) -> Any:
-    return benchmark_module("intervals")
-
-
-def test_intervals_and_tests_match_published_values(intervals: Any) -> None:
-    assert intervals.share([True] * 8 + [False] * 2)["interval95"] == [0.4902, 0.9433]  # R: prop.test(8, 10, correct=F)
-    assert intervals.mcnemar_p(9, 1) == pytest.approx(0.021484375)  # R: binom.test(9, 10)
-    assert intervals.mcnemar_p(3, 3) == 1.0
-    assert intervals.pass_at_k(10, 3, 1) == pytest.approx(0.3)
-    assert intervals.pass_at_k(10, 3, 2) == pytest.approx(1 - 7 * 6 / 90)
-    assert intervals.pass_at_k(4, 4, 4) == 1.0
-
-
-@pytest.mark.parametrize("k", range(1, 6))
-def test_pass_at_k_is_the_mean_over_all_subsets(intervals: Any, k: int) -> None:
-    marks = [True, False, False, True, False]
-    subsets = [any(subset) for subset in itertools.combinations(marks, k)]
-    assert intervals.pass_at_k(5, 2, k) == pytest.approx(sum(subsets) / len(subsets))
-
-
-def test_pass_at_k_of_a_thousand_samples_is_exact(intervals: Any) -> None:
-    assert intervals.pass_at_k(1024, 1, 64) == pytest.approx(64 / 1024)
-    assert intervals.pass_at_k(1024, 0, 1024) == 0.0
-    assert intervals.pass_at_k(1024, 1, 1024) == 1.0
-
-
-def test_coverage_is_the_mean_over_problems(intervals: Any) -> None:
-    found = intervals.coverage([0, 4, 1, 1], 4, [1, 2, 4], seed=0)
-    assert [each["coverage"] for each in found] == [pytest.approx(c) for c in (1.5 / 4, 2 / 4, 3 / 4)]
-    assert all(low <= each["coverage"] <= high for each in found for low, high in [each["interval95"]])
-
-
-def test_a_bootstrap_interval_of_a_share_is_about_the_normal_one(intervals: Any) -> None:
-    found = intervals.mean([1.0] * 60 + [0.0] * 140)
-    half = 1.96 * math.sqrt(0.3 * 0.7 / 200)
-    assert found["value"] == 0.3
-    assert found["interval95"] == pytest.approx([0.3 - half, 0.3 + half], abs=0.01)
-
-
-def test_a_paired_difference_counts_what_is_gained_and_lost(intervals: Any) -> None:
-    found = intervals.paired("a", [True, True, False, True], "b", [False, True, True, False], seed=0)
-    assert (found["name"], found["difference"], found["gains"], found["losses"]) == ("a - b", 0.25, 2, 1)
 
 
 # -- ranking -------------------------------------------------------------------------------------------------------
@@ -131,36 +81,3 @@ def test_adaptive_bins_weigh_the_same_and_never_part_equal_scores(calibration: A
 
 def test_nothing_scored_is_not_calibrated(calibration: Any) -> None:
     assert calibration.calibration([], [], []) is None
-
-
-# -- the law -------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def power_law(benchmark_module: Import) -> Any:
-    return benchmark_module("power_law")
-
-
-@pytest.mark.parametrize(("a", "b"), [(-1.2, -0.4), (-3.0, -0.7)])
-def test_a_fit_recovers_the_law_it_was_drawn_from(power_law: Any, a: float, b: float) -> None:
-    ks = power_law.spread(1024)
-    found = power_law.fit(ks, power_law.predict(a, b, ks))
-    assert (found["a"], found["b"]) == (pytest.approx(a), pytest.approx(b))
-    assert (found["rmse"], found["max_error"], found["left_out"]) == (0.0, 0.0, 0)
-
-
-def test_a_fit_leaves_out_0_and_1_and_tells_its_error(power_law: Any) -> None:
-    ks = [1, 2, 4, 8, 16]
-    coverages = [0.0, *power_law.predict(-1, -0.5, [2, 4, 8]), 1.0]
-    found = power_law.fit(ks, coverages)
-    assert (found["a"], found["b"], found["left_out"]) == (pytest.approx(-1), pytest.approx(-0.5), 2)
-    assert power_law.fit(ks, [0.1, 0.5, 0.4, 0.8, 0.9])["max_error"] > 0.05
-
-
-def test_too_few_points_have_no_fit(power_law: Any) -> None:
-    assert power_law.fit([1, 2, 4, 8], [0.0, 0.5, 0.6, 1.0]) is None
-
-
-def test_points_are_spread_evenly_over_octaves(power_law: Any) -> None:
-    assert power_law.spread(16) == [1, 2, 3, 4, 6, 8, 12, 16]
-    assert power_law.spread(10) == [1, 2, 3, 4, 6, 8, 10]
