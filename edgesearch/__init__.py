@@ -10,11 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgesearch.errors import EdgesearchError
-    from edgesearch.pipeline import Pipeline, load, solve
+    from edgesearch.pipeline import Pipeline, load, load_endpoint, solve
     from edgesearch.types import Candidate, Problem, Solution
 
 __version__ = "0.1.0"
-__all__ = ["Candidate", "EdgesearchError", "Pipeline", "Problem", "Solution", "__version__", "load", "solve"]
+__all__ = [
+    "Candidate",
+    "EdgesearchError",
+    "Pipeline",
+    "Problem",
+    "Solution",
+    "__version__",
+    "load",
+    "load_endpoint",
+    "solve",
+]
 
 _HOMES = {
     "Candidate": "types",
@@ -23,6 +33,7 @@ _HOMES = {
     "Problem": "types",
     "Solution": "types",
     "load": "pipeline",
+    "load_endpoint": "pipeline",
     "solve": "pipeline",
 }
 

@@ -8,8 +8,9 @@ import dataclasses
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from edgesearch import catalog, search
 from edgesearch.budget import Budget, Clock, Deadline
@@ -26,6 +27,9 @@ from edgesearch.types import AGGREGATORS, Aggregator, Candidate, ModelNames, Pro
 from edgesearch.verifiers import checks
 from edgesearch.verifiers.base import Verifier
 from edgesearch.verifiers.checks import Check
+
+if TYPE_CHECKING:
+    from edgesearch.engines.openai_protocol import Mode
 
 _PROGRESS_S = 0.1
 _SMALL_MODEL_BYTES = 64 << 20
@@ -59,6 +63,66 @@ def load(
     start = time.monotonic()
     spec = catalog.solver(solver)
     engine = _load_engine(spec, max_n, max_tokens or spec.max_tokens, num_threads)
+    try:
+        scorer, name, warnings = _load_verifier(spec, verifier, engine)
+    except BaseException:
+        engine.close()
+        raise
+    exact = checks.check(spec.check) if check and spec.check and verifier != "none" else None
+    return Pipeline(spec, engine, scorer, name, check=exact, load_s=time.monotonic() - start, warnings=warnings)
+
+
+def load_endpoint(
+    url: str,
+    model: str,
+    *,
+    like: str | None = None,
+    verifier: str = "none",
+    mode: "Mode" = "completions",
+    template: str | None = None,
+    api_key_env: str | None = None,
+    concurrency: int = 8,
+    max_n: int = 16,
+    timeout_s: float = 120.0,
+    check: bool = True,
+) -> "Pipeline":
+    """Connects to a solver behind an OpenAI-compatible endpoint and loads its verifier here.
+
+    Args:
+        url: the API's root, such as `http://localhost:8000/v1`.
+        model: the name that the server knows the solver by.
+        like: a local solver (as in `load`) that is the same model: its prompt, limits, chat template, vocabulary and
+            check apply. Without one: general settings, and no verifier that reads token ids.
+        verifier: as in `load`; `auto` is that of `like`.
+        mode: `completions`, or `chat` for strategies that sample whole solutions.
+        template: a name in `engines.endpoint.TEMPLATES` or the path of a Jinja file; default: `like`'s, else plain.
+        api_key_env: the environment variable that holds the key; default: no key is sent.
+        concurrency: requests under way together.
+        max_n: widest search.
+        timeout_s: of one request; a deadline may end it sooner.
+        check: as in `load`; the check is that of `like`.
+
+    Raises:
+        EdgesearchError: a value that cannot be used, an endpoint that refuses, or models that do not fit.
+    """
+    from edgesearch.engines.endpoint import connect
+    from edgesearch.engines.http_client import HttpConfig
+    from edgesearch.engines.openai_api import EndpointConfig, printable
+
+    start = time.monotonic()
+    spec = catalog.solver(like) if like is not None else SolverSpec(printable(model), Path())
+    if like is None and verifier not in ("none", "consensus", "auto"):
+        raise UsageError(f"verifier {verifier} reads token ids: name a local GGUF of the same model, or use consensus")
+    config = EndpointConfig(mode=mode, concurrency=concurrency, max_n=max_n)
+    engine = connect(
+        url,
+        model,
+        config=config,
+        http=HttpConfig(timeout_s=timeout_s),
+        template=template,
+        api_key_env=api_key_env,
+        vocabulary=spec.path if like is not None else None,
+    )
     try:
         scorer, name, warnings = _load_verifier(spec, verifier, engine)
     except BaseException:

@@ -1,0 +1,686 @@
+"""The engine over HTTP: against a server that behaves like several real ones, with faults, and one real server."""
+
+import importlib.util
+import json
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from edgesearch import catalog, pipeline
+from edgesearch.budget import Budget
+from edgesearch.engines.base import Draft, Pace
+from edgesearch.engines.endpoint import TEMPLATES, connect
+from edgesearch.engines.http_client import Call, HttpClient, HttpConfig, OutOfTime, Refused, parse_url
+from edgesearch.engines.openai_api import EndpointConfig, OpenAIEngine
+from edgesearch.engines.openai_protocol import parse_reply
+from edgesearch.engines.written import Written, aligned
+from edgesearch.errors import ContextOverflow, EndpointError, UsageError
+from edgesearch.prompt import ChatTemplate
+from edgesearch.types import Beam, Prompt, Sampling
+
+from .engine_contract import GREEDY, PROBLEM, WARM, EngineContract, run
+from .openai_server import BARE, DELIMITER, VLLM, Kind, serving
+
+PACE = Pace(((1, 0.001), (8, 0.001)), 1000.0)
+SHORT = HttpConfig(timeout_s=5, max_attempts=3)
+
+
+@contextmanager
+def engine_over(server, *, pace=PACE, template=None, pauses=None, **options):
+    """An engine whose waits between attempts are noted, not slept."""
+    noted = [] if pauses is None else pauses
+    client = HttpClient(
+        parse_url(server.url), config=SHORT, pause=lambda _call, seconds: noted.append(seconds), jitter=lambda: 0.5
+    )
+    engine = OpenAIEngine(client, "model", config=EndpointConfig(**options), template=template, pace=pace)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def opened(engine, text=PROBLEM):
+    prompt = Prompt(text)
+    engine.open(prompt)
+    return Beam(prompt)
+
+
+class TestOverVllm(EngineContract):
+    kind, options = VLLM, {}
+
+    @pytest.fixture
+    def engine(self):
+        with serving(self.kind) as server, engine_over(server, **self.options) as engine:
+            yield engine
+
+    def test_the_prompt_is_prefilled_once_and_reused_by_every_other_draft(self, engine):
+        """As in the contract, but it is the server that counts the prompt, and requests one by one that share it."""
+        root = opened(engine)
+        drafts = [run(engine, [self.draft(root, seed, is_to_end=True)])[0] for seed in range(4)]
+        length = drafts[0].prefilled_tokens
+        assert length > 20
+        assert [drafted.prefilled_tokens for drafted in drafts] == [length, 0, 0, 0]
+        assert [drafted.reused_tokens for drafted in drafts] == [0, length, length, length]
+
+    def test_a_cancelled_draft_gives_what_it_has(self):
+        """As in the contract, but an answer comes whole: what has come before the cut is the text of earlier ones."""
+        with serving(self.kind) as server, engine_over(server, **self.options) as engine:
+            root = opened(engine)
+            server.gate = threading.Event()
+            draft = self.draft(root, is_to_end=True)
+            engine.start(draft)
+            assert [engine.advance(Budget(600).start()) for _ in range(3)] == [[], [], []]
+            [cut] = engine.cancel([draft.id, -1])
+            assert cut.steps == ()
+            assert engine.advance(Budget(600).start()) == []
+            assert any("cut off" in warning for warning in engine.warnings)
+
+
+class TestOverABareServer(TestOverVllm):
+    """One that tells neither a step's end from the solution's, nor tokens, nor what its cache saved."""
+
+    kind, options = BARE, {"piece_tokens": 5}
+
+    def test_the_prompt_is_prefilled_once_and_reused_by_every_other_draft(self, engine):
+        root = opened(engine)
+        drafts = run(engine, [self.draft(root, seed, is_to_end=True) for seed in range(3)])
+        assert len({drafted.prefilled_tokens for drafted in drafts}) == 1
+        assert any("prefix cache" in warning for warning in engine.warnings)
+
+    def test_a_continued_beam_reuses_its_whole_past_but_its_last_token(self, engine, root):
+        [first] = run(engine, [self.draft(root, sampling=GREEDY)])
+        children = run(engine, [self.draft(first.beam, seed) for seed in range(3)])
+        assert all(child.beam.text.startswith(first.beam.text) for child in children)
+
+
+# -- requests ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_holds_the_prompt_the_beam_so_far_the_seed_and_every_filter():
+    with serving() as server, engine_over(server) as engine:
+        root = opened(engine)
+        [first] = run(engine, [Draft(root, Sampling(0.7, 20, 0.9, 0.1), 5, 40)])
+        run(engine, [Draft(first.beam, Sampling(0.7, 20, 0.9, 0.1), 6, 30)])
+        one, two = server.posts
+        wanted = {"model": "model", "temperature": 0.7, "top_k": 20, "top_p": 0.9, "min_p": 0.1, "repeat_penalty": 1.0}
+        assert wanted.items() <= one.items()
+        assert (one["prompt"], one["max_tokens"], one["stop"]) == (PROBLEM + DELIMITER, 40, [DELIMITER])
+        assert two["prompt"] == one["prompt"] + first.beam.text
+        assert 0 <= one["seed"] != two["seed"] < 2**31
+
+
+def test_drafts_of_one_beam_share_a_request_where_asked_for():
+    with serving() as server, engine_over(server, choices_per_request=4) as engine:
+        root = opened(engine)
+        drafts = run(engine, [Draft(root, WARM, seed, 100) for seed in range(6)])
+        assert sorted(post.get("n", 1) for post in server.posts) == [2, 4]
+        assert len({drafted.beam.text for drafted in drafts}) == 6
+        assert sum(drafted.prefilled_tokens > 0 for drafted in drafts) <= 2
+
+
+def test_choices_that_a_server_leaves_out_are_asked_for_again():
+    with serving(Kind(max_choices=1)) as server, engine_over(server, choices_per_request=4) as engine:
+        root = opened(engine)
+        drafts = run(engine, [Draft(root, WARM, seed, 100, is_to_end=True) for seed in range(4)])
+        assert all(drafted.beam.finish == "stop" for drafted in drafts)
+        assert [post.get("n", 1) for post in server.posts] == [4, 1, 1, 1]
+        assert any("1 of 4 choices" in warning for warning in engine.warnings)
+
+
+def test_a_server_that_gives_no_choice_at_all_is_an_error():
+    with serving() as server, engine_over(server) as engine:
+        server.faults = [lambda handler: handler.send(200, {"choices": []})] * 3
+        with pytest.raises(EndpointError, match="3 times without a single choice"):
+            run(engine, [Draft(opened(engine), WARM, 0, 100)])
+
+
+def test_no_more_requests_than_allowed_are_under_way_together():
+    with serving() as server, engine_over(server, concurrency=3) as engine:
+        root, server.gate = opened(engine), threading.Event()
+        for seed in range(8):
+            engine.start(Draft(root, WARM, seed, 100, is_to_end=True))
+        while len(server.posts) < 3:
+            engine.advance(Budget(600).start())
+        engine.advance(Budget(600).start())
+        assert len(server.posts) == 3
+        server.gate.set()
+        done = []
+        while len(done) < 8:
+            done += engine.advance(Budget(600).start())
+
+
+def test_a_request_asks_for_no_more_tokens_than_the_deadline_has_room_for_and_goes_on_with_another():
+    slow = Pace(((1, 1.0), (8, 1.0)), 1000.0)
+    with serving() as server, engine_over(server, pace=slow) as engine:
+        deadline = Budget(60).start()  # room for 40 tokens at 1.5 s each
+        [drafted] = run(engine, [Draft(opened(engine), WARM, 0, 1000, is_to_end=True)], deadline)
+        assert 35 <= server.posts[0]["max_tokens"] <= 40
+        assert drafted.beam.finish == "stop"
+        late = Budget(1).start()
+        run(engine, [Draft(opened(engine), WARM, 0, 1000, is_to_end=True)], late)
+        assert server.posts[1]["max_tokens"] == 16
+
+
+def test_what_was_drawn_beyond_a_step_is_the_head_of_its_first_child_and_the_rest_is_told():
+    with serving(BARE) as server, engine_over(server, piece_tokens=100) as engine:
+        root = opened(engine)
+        [first] = run(engine, [Draft(root, WARM, 3, 200)])
+        asked = len(server.posts)
+        [second] = run(engine, [Draft(first.beam, WARM, 4, 150)])
+        [third] = run(engine, [Draft(second.beam, WARM, 4, 100)])
+        assert len(server.posts) == asked
+        assert third.beam.finish == "stop"
+        assert [step.finish for step in third.beam.steps] == ["step", "step", "stop"]
+        [other] = run(engine, [Draft(root, WARM, 9, 200)])
+        engine.release([other.beam.node])
+        assert any("drawn beyond steps" in warning for warning in engine.warnings)
+
+
+def test_the_tokens_of_a_solution_are_those_that_the_server_counts():
+    for kind in (VLLM, Kind(has_logprobs=False), BARE):
+        with serving(kind) as server, engine_over(server) as engine:
+            [drafted] = run(engine, [Draft(opened(engine), GREEDY, 0, 100, is_to_end=True)])
+            assert drafted.beam.num_tokens == 16  # words, spaces between them, two delimiters, the end of turn
+            assert drafted.beam.logprob == pytest.approx(-8 if kind.has_logprobs else 0.0)
+            assert len({step.token_ids for step in drafted.steps}) == 3
+
+
+def test_a_server_that_does_not_count_leaves_the_number_unknown_and_says_so():
+    kind = Kind(has_usage=False, has_logprobs=False)
+    with serving(kind) as server, engine_over(server) as engine:
+        root = opened(engine)
+        [drafted] = run(engine, [Draft(root, GREEDY, 0, 100)])
+        assert drafted.steps[0].token_ids == ()
+        assert drafted.beam.num_tokens == drafted.prefilled_tokens == 0
+        assert sum("does not count tokens" in warning for warning in engine.warnings) == 1
+
+
+def test_fields_that_a_server_refuses_are_left_out_from_then_on_and_named():
+    with serving(Kind(refused=("top_k", "repeat_penalty"))) as server, engine_over(server, pace=None) as engine:
+        run(engine, [Draft(opened(engine), GREEDY, 0, 100)])
+        assert not {"top_k", "repeat_penalty"} & server.posts[-1].keys()
+        assert [warning for warning in engine.warnings if "refuses the field top_k" in warning]
+        assert engine.pace.step_s(8) > 0 < engine.pace.prefill_tokens_per_s
+
+
+def test_a_full_context_shortens_requests_ends_solutions_and_refuses_problems_without_room():
+    size = len(PROBLEM.split()) * 2
+    with serving(Kind(max_context=size + 40)) as server, engine_over(server) as engine:
+        [drafted] = run(engine, [Draft(opened(engine), GREEDY, 0, 1000, is_to_end=True)])
+        assert drafted.beam.finish == "stop"
+        assert server.posts[-1]["max_tokens"] < 40
+        assert engine.info.max_context == size + 40
+        with pytest.raises(ContextOverflow, match="shorten it"):
+            run(engine, [Draft(opened(engine, PROBLEM * 2), GREEDY, 0, 1000, is_to_end=True)])
+
+
+def test_a_model_that_the_server_does_not_list_is_told_without_control_characters():
+    with serving() as server:
+        client = HttpClient(parse_url(server.url), config=SHORT)
+        engine = OpenAIEngine(client, "evil\x1b[2J\n", pace=PACE)
+        assert engine.info.name == "evil?[2J?"
+        assert any("does not list a model evil?[2J?, but model" in warning for warning in engine.warnings)
+        engine.close()
+
+
+# -- modes and templates -----------------------------------------------------------------------------------------------
+
+
+def test_the_chat_api_draws_whole_solutions_with_the_turns_as_messages():
+    with serving() as server, engine_over(server, mode="chat") as engine:
+        prompt = Prompt(PROBLEM, system="Think.")
+        engine.open(prompt)
+        [drafted] = run(engine, [Draft(Beam(prompt), GREEDY, 0, 100, is_to_end=True)])
+        assert [turn["role"] for turn in server.posts[0]["messages"]] == ["system", "user"]
+        assert server.requests[-1][0] == "/v1/chat/completions"
+        assert drafted.beam.finish == "stop"
+        assert len(drafted.steps) == 3
+        assert drafted.beam.num_tokens == 16
+
+
+def test_the_chat_api_refuses_to_continue_a_solution_and_says_what_does():
+    with serving() as server, engine_over(server, mode="chat") as engine:
+        draft = Draft(opened(engine), GREEDY, 0, 100)
+        with pytest.raises(UsageError, match="majority or best_of_n, or mode completions"):
+            engine.start(draft)
+
+
+def test_a_cut_off_chat_answer_is_truncated_not_continued():
+    with serving() as server, engine_over(server, mode="chat") as engine:
+        [drafted] = run(engine, [Draft(opened(engine), GREEDY, 0, 3, is_to_end=True)])
+        assert drafted.beam.finish == "length"
+        assert len(server.posts) == 1
+
+
+def test_a_named_template_renders_the_turns_of_the_completions_api():
+    with serving() as server, engine_over(server, template=ChatTemplate(TEMPLATES["chatml"], {})) as engine:
+        run(engine, [Draft(opened(engine, "How many?"), GREEDY, 0, 100, is_to_end=True)])
+        assert server.posts[0]["prompt"] == "<|im_start|>user\nHow many?<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_the_llama_3_template_keeps_the_blank_line_before_the_answer():
+    prompt = Prompt("How many?", system="Think.")
+    rendered = bytes(ChatTemplate(TEMPLATES["llama-3"], {}).encode(prompt, str.encode)).decode()
+    turns = [f"<|start_header_id|>{role}<|end_header_id|>\n\n" for role in ("system", "user", "assistant")]
+    assert rendered == f"{turns[0]}Think.<|eot_id|>{turns[1]}How many?<|eot_id|>{turns[2]}"
+
+
+def test_a_problem_with_a_control_token_in_it_is_told():
+    with serving() as server, engine_over(server) as engine:
+        opened(engine, "Ana has 3 apples.<|im_end|>")
+        assert any("control token" in warning for warning in engine.warnings)
+        engine.clear()
+        opened(engine, "Ana has 3 apples.")
+        assert not any("control token" in warning for warning in engine.warnings)
+
+
+def test_a_template_is_a_name_or_a_file(tmp_path):
+    file = tmp_path / "mine.jinja"
+    file.write_text("Q: {{ messages[-1]['content'] }}\nA: ")
+    with serving() as server:
+        engine = connect(server.url, "model", template=str(file))
+        run(engine, [Draft(opened(engine, "How many?"), GREEDY, 0, 100, is_to_end=True)])
+        assert server.posts[-1]["prompt"] == "Q: How many?\nA: "
+        assert not engine.warnings
+        engine.close()
+        with pytest.raises(UsageError, match=r"neither a name .*chatml.* nor a readable file"):
+            connect(server.url, "model", template="nobody-knows-it")
+
+
+# -- faults ------------------------------------------------------------------------------------------------------------
+
+
+def status(number, headers=None, message="no"):
+    return lambda handler: handler.send(number, {"error": {"message": message}}, headers)
+
+
+def cut_off_in_the_body(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b'{"choices": [')
+    handler.hang_up()
+
+
+@pytest.mark.parametrize(
+    ("fault", "waited_s"),
+    [
+        (status(429, {"Retry-After": "7"}), 7.0),
+        (status(429), 0.375),
+        (status(500), 0.375),
+        (status(503, {"Retry-After": "nonsense"}), 0.375),
+        (cut_off_in_the_body, 0.375),
+        (lambda handler: handler.hang_up(), 0.375),
+    ],
+    ids=["429 with a wait", "429", "500", "503", "dropped in the body", "dropped before it"],
+)
+def test_a_fault_that_passes_is_tried_again_after_a_wait(fault, waited_s):
+    pauses = []
+    with serving() as server, engine_over(server, pauses=pauses) as engine:
+        server.faults = [fault]
+        [drafted] = run(engine, [Draft(opened(engine), GREEDY, 0, 100, is_to_end=True)])
+        assert drafted.beam.finish == "stop"
+        assert pauses == [pytest.approx(waited_s)]
+
+
+def test_waits_double_and_a_server_that_stays_broken_is_an_error():
+    pauses = []
+    with serving() as server, engine_over(server, pauses=pauses) as engine:
+        server.faults = [status(500, message="no GPU\x1b[31m")] * 3
+        with pytest.raises(EndpointError, match=r"failed 3 times, .* status 500 \(no GPU \[31m\)"):
+            run(engine, [Draft(opened(engine), GREEDY, 0, 100)])
+        assert pauses == [pytest.approx(0.375), pytest.approx(0.75)]
+
+
+def test_a_wait_that_would_outlast_the_deadline_is_not_begun_and_the_draft_ends_with_it():
+    pauses = []
+    with serving() as server, engine_over(server, pauses=pauses) as engine:
+        root = opened(engine)
+        server.faults = [status(429, {"Retry-After": "3600"})]
+        draft = Draft(root, GREEDY, 0, 100)
+        engine.start(draft)
+        deadline = Budget(60).start()
+        while not engine._stalled:
+            assert engine.advance(deadline) == []
+        assert engine.advance(deadline) == []
+        assert len(server.posts) == 1
+        assert not pauses
+        assert any("no time left to ask again" in warning for warning in engine.warnings)
+        [cut] = engine.cancel([draft.id])
+        assert cut.steps == ()
+
+
+def test_a_draft_that_had_no_time_under_one_deadline_goes_on_under_a_later_one():
+    with serving() as server, engine_over(server) as engine:
+        root = opened(engine)
+        server.faults = [status(429, {"Retry-After": "100"})]
+        engine.start(Draft(root, GREEDY, 0, 100))
+        while not engine._stalled:
+            engine.advance(Budget(60).start())
+        done = []
+        while not done:
+            done = engine.advance(Budget(600).start())
+        assert done[0].beam.finish == "step"
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (status(401), "--api-key-env"),
+        (status(403), "ask for access"),
+        (status(404), "model's name"),
+        (status(400, message="bad <\x00> thing"), r"bad < > thing"),
+        (status(418), "server's log"),
+        (lambda handler: handler.send(429, {"error": {"code": "insufficient_quota"}}), "no credit"),
+        (lambda handler: handler.send(200, b"<html>hello"), "not JSON.*html"),
+        (lambda handler: handler.send(200, b"[" * 100_000), "not JSON"),
+        (lambda handler: handler.send(200, {"hello": 1}), "without a list of choices"),
+        (lambda handler: handler.send(200, {"choices": [{"text": 5}]}), "no text"),
+        (
+            lambda handler: handler.send(302, b"", {"Location": "http://user:pw@evil.example/v1?key=1"}),
+            "to evil.exampl",
+        ),
+    ],
+)
+def test_a_fault_that_stays_is_an_error_at_once_with_what_to_do(fault, message):
+    with serving() as server, engine_over(server) as engine:
+        server.faults = [fault]
+        with pytest.raises(EndpointError, match=message) as caught:
+            run(engine, [Draft(opened(engine), GREEDY, 0, 100)])
+        assert len(server.posts) == 1
+        assert caught.value.exit_code == 9
+        assert "pw" not in str(caught.value)
+        engine.clear()
+
+
+def client_over(server, **options):
+    config = HttpConfig(**{"timeout_s": 5, "max_attempts": 2, "max_body_bytes": 1000} | options.pop("config", {}))
+    return HttpClient(parse_url(server.url), config=config, pause=lambda *_: None, **options)
+
+
+def raised(client, match, call=None):
+    with pytest.raises(EndpointError, match=match):
+        client.post("/completions", {}, call or Call())
+    client.close()
+
+
+def test_a_server_that_never_answers_times_out():
+    with serving() as server:
+        held = threading.Event()
+        server.faults = [lambda _handler: held.wait(10)] * 2
+        raised(client_over(server, config={"timeout_s": 0.05}), "no answer came within 0.05 s")
+        held.set()
+
+
+def endless(handler):
+    handler.send_response(200)
+    handler.send_header("Connection", "close")
+    handler.end_headers()
+    while True:
+        handler.wfile.write(b" " * 10)
+
+
+def test_a_body_of_unknown_length_is_read_up_to_the_limit():
+    with serving() as server:
+        server.faults = [endless]
+        raised(client_over(server), "more than 1000 bytes")
+
+
+def test_a_body_that_says_it_is_too_long_is_not_read():
+    with serving() as server:
+        server.faults = [lambda handler: handler.send(200, b"x" * 1001)]
+        raised(client_over(server), "more than 1000 bytes")
+
+
+def test_a_slow_drip_of_bytes_does_not_outlast_the_timeout():
+    """Each look at this clock takes a second, and bytes never stop coming."""
+    seconds = iter(range(10**6))
+    with serving() as server:
+        server.faults = [endless] * 2
+        config = {"timeout_s": 50, "max_body_bytes": 1 << 40}
+        raised(client_over(server, config=config, clock=lambda: float(next(seconds))), "within 50 s")
+
+
+def test_a_slow_drip_of_headers_does_not_either():
+    def drip(handler):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            handler.wfile.write(b"X-More: 1\r\n")
+
+    seconds = iter(range(10**6))
+    with serving() as server:
+        server.faults = [drip] * 2
+        raised(client_over(server, clock=lambda: float(next(seconds))), "within 5 s|broke")
+
+
+def test_a_cancelled_call_ends_at_once_and_hangs_up():
+    with serving() as server:
+        server.gate = threading.Event()
+        client, call, ended = client_over(server), Call(), []
+
+        def ask():
+            try:
+                client.post("/completions", {"prompt": "a", "max_tokens": 3, "seed": 1, "temperature": 0}, call)
+            except OutOfTime:
+                ended.append("out of time")
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        while not server.posts:
+            time.sleep(0.001)
+        call.cancel()
+        thread.join(10)
+        assert ended == ["out of time"]
+        client.close()
+
+
+def test_connections_are_used_again_and_replaced_when_the_server_closed_them():
+    with serving() as server:
+        client = client_over(server)
+        for _ in range(3):
+            client.get("/models", Call())
+        assert len({headers["Host"] for _, headers, _ in server.requests}) == 1
+        [connection] = client._idle
+        connection.channel.interrupt()
+        client.get("/models", Call())
+        assert client._idle != [connection]
+        client.close()
+
+
+def test_the_key_is_sent_as_a_bearer_token_and_shown_in_no_message(monkeypatch):
+    monkeypatch.setenv("MY_KEY", "sk-secret-1")
+    with serving() as server:
+        server.faults = [status(401, message="Incorrect API key provided: sk-secret-1")]
+        with pytest.raises(Refused, match=r"provided: \*\*\*") as caught:
+            connect(server.url, "model", api_key_env="MY_KEY")
+        assert server.requests[-1][1]["Authorization"] == "Bearer sk-secret-1"
+        assert "secret" not in repr(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, "", "two words", "line\nbreak"])
+def test_a_key_that_is_missing_or_unusable_is_an_error_before_anything_is_sent(monkeypatch, value):
+    monkeypatch.delenv("MY_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("MY_KEY", value)
+    with pytest.raises(EndpointError, match="MY_KEY"):
+        connect("http://127.0.0.1:9", "model", api_key_env="MY_KEY")
+
+
+def test_a_key_given_instead_of_a_variable_s_name_is_not_repeated():
+    with pytest.raises(UsageError) as caught:
+        connect("http://127.0.0.1:9", "model", api_key_env="sk-secret-1")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_is_not_there_is_an_error():
+    with serving() as server:
+        url = server.url
+    with pytest.raises(EndpointError, match="look whether the server runs"):
+        pipeline.load_endpoint(url, "model")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://host/v1", "file:///etc/passwd", "localhost:8000", "http://", "http://user:pw@host/v1", "http://h/v1?a=1",
+        "http://h/v1#a", "http://h:99999/", "http://a b/", "http://h/\nHost: x", "http://[::1", "http://h\u00e9/",
+        "http://" + "a" * 64 + ".example", "",
+    ],
+)  # fmt: skip
+def test_only_plain_http_urls_are_taken_and_credentials_in_them_are_not_repeated(url):
+    with pytest.raises(UsageError) as caught:
+        parse_url(url)
+    assert "pw" not in str(caught.value)
+
+
+def test_a_url_without_a_path_is_that_of_version_1():
+    assert str(parse_url("http://localhost:8000")) == "http://localhost:8000/v1"
+    assert str(parse_url("https://api.example.com/openai/v1/")) == "https://api.example.com/openai/v1"
+    assert str(parse_url("http://[::1]:8000/v1")) == "http://[::1]:8000/v1"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"mode": "stream"}, {"concurrency": 0}, {"max_n": 5000}, {"piece_tokens": 0}, {"choices_per_request": 0},
+     {"num_params": -1}],
+)  # fmt: skip
+def test_a_setting_out_of_its_range_is_refused(options):
+    with pytest.raises(UsageError, match=next(iter(options))):
+        EndpointConfig(**options)
+
+
+# -- what is understood ------------------------------------------------------------------------------------------------
+
+
+def test_numbers_that_cannot_be_are_taken_as_not_told():
+    usage = {"prompt_tokens": -1, "completion_tokens": True, "prompt_tokens_details": {"cached_tokens": 1e9}}
+    choice = {"text": "a", "finish_reason": "stop", "logprobs": {"tokens": ["a"], "token_logprobs": [float("nan")]}}
+    reply = parse_reply(json.loads(json.dumps({"choices": [choice], "usage": usage})), "completions")
+    assert (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens) == (None, None, None)
+    assert reply.choices[0].tokens is None
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "expected"),
+    [
+        ("ab", ["a", "b"], ["a", "b"]),
+        ("ab", ["a", "b", "<end>"], ["a", "b", ""]),
+        ("ab", ["a"], None),
+        ("\u20ac", ["\ufffd", "\ufffd"], None),
+        ("", ["<end>"], [""]),
+    ],
+)
+def test_listed_tokens_are_used_where_they_make_up_the_text(text, tokens, expected):
+    found = aligned(text, tuple((token, -1.0) for token in tokens))
+    assert expected == (None if found is None else [token for token, _ in found])
+
+
+def test_a_blank_ending_is_folded_and_blank_heads_are_no_steps():
+    written = Written("\n\none\n\n", None, 4, -2.0)
+    [step] = written.steps(DELIMITER, "length")
+    assert (step.text, step.finish, len(step.token_ids), step.logprob) == ("\n\none\n\n", "step", 4, -2.0)
+    beam = Beam(Prompt("p")).grown((step,)).grown(Written("", None, 1, 0.0).steps(DELIMITER, "stop"))
+    assert len(beam.steps) == 1
+    assert (beam.finish, beam.num_tokens) == ("stop", 5)
+
+
+def test_equal_texts_have_equal_ids_and_others_do_not():
+    one, same, other = (Written(text, None, 3).steps(DELIMITER, "stop") for text in ("a b", "a b", "a c"))
+    assert one[0].token_ids == same[0].token_ids != other[0].token_ids
+
+
+# -- whole searches ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [VLLM, BARE], ids=["vllm", "bare"])
+@pytest.mark.parametrize("mode", ["completions", "chat"])
+def test_sampling_strategies_answer_through_an_endpoint(kind, mode):
+    with (
+        serving(kind) as server,
+        pipeline.load_endpoint(server.url, "model", verifier="consensus", mode=mode) as loaded,
+    ):
+        solution = loaded.solve("How many?", budget_s=60, strategy="majority", n=8)
+        assert solution.answer is not None
+        assert len(solution.candidates) == 8
+        assert solution.models.solver == "model"
+        assert solution.models.solver_device == "endpoint"
+        assert solution.usage.decoded_tokens == 8 * 16
+
+
+def test_an_endpoint_that_answers_nothing_in_time_is_unanswered_not_an_error():
+    with serving() as server, pipeline.load_endpoint(server.url, "model") as loaded:
+        server.gate = threading.Event()
+        solution = loaded.solve("How many?", budget_s=0.2, strategy="greedy")
+        assert solution.answer is None
+        assert solution.finish == "deadline"
+
+
+def test_a_verifier_that_reads_token_ids_needs_a_local_file_of_the_model():
+    with pytest.raises(UsageError, match="local GGUF of the same model"):
+        pipeline.load_endpoint("http://127.0.0.1:9", "model", verifier="nano-prm")
+
+
+# -- a real server -----------------------------------------------------------------------------------------------------
+
+_SERVER_MODULES = ("fastapi", "uvicorn", "sse_starlette", "starlette_context", "pydantic_settings")
+needs_server = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in _SERVER_MODULES),
+    reason="needs llama-cpp-python[server]",
+)
+
+
+@pytest.fixture(scope="module")
+def real_url():
+    """llama-cpp-python's own server on the built-in solver."""
+    import warnings
+
+    with warnings.catch_warnings():  # its own, of the packages that it uses
+        warnings.simplefilter("ignore")
+        import uvicorn
+        from llama_cpp.server.app import create_app
+        from llama_cpp.server.settings import ModelSettings, ServerSettings
+
+        model = ModelSettings(model=str(catalog.solver("nano").path), model_alias="nano", n_ctx=512, verbose=False)
+        app = create_app(server_settings=ServerSettings(), model_settings=[model])
+        server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", 0, log_level="error", ws="none"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
+    server.should_exit = True
+    thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def problems():
+    from edgesearch.tasks.arithmetic import held_out
+
+    return [sample.problem for sample in held_out(seed=0, count=5)]
+
+
+@needs_server
+@pytest.mark.filterwarnings("ignore")
+def test_greedy_through_a_real_server_is_greedy_in_this_process(real_url, problems):
+    with pipeline.load_endpoint(real_url, "nano", like="nano") as remote, pipeline.load("nano", "none") as local:
+        for problem in problems:
+            here = local.solve(problem, budget_s=60, strategy="greedy")
+            there = remote.solve(problem, budget_s=60, strategy="greedy")
+            assert (there.text, there.answer, there.finish) == (here.text, here.answer, here.finish)
+            ids = [[step.token_ids for step in s.candidates[0].beam.steps] for s in (there, here)]
+            assert ids[0] == ids[1]
+            assert there.usage.prompt_tokens == here.usage.prompt_tokens
+
+
+@needs_server
+@pytest.mark.filterwarnings("ignore")
+def test_votes_and_search_with_the_built_in_verifier_work_through_a_real_server(real_url, problems):
+    with pipeline.load_endpoint(real_url, "nano", like="nano", verifier="auto", check=False) as loaded:
+        for strategy in ("majority", "best_of_n", "beam"):
+            solution = loaded.solve(problems[0], budget_s=60, strategy=strategy, n=4, m=2)
+            assert solution.answer is not None
+            assert solution.finish == "stop"
+            assert bool(solution.scores) == (strategy != "majority")
