@@ -281,7 +281,7 @@ class Pipeline:
         prompt = make_prompt(problem, system=self._spec.system_prompt, step_delimiter=self._spec.step_delimiter)
         wanted, warnings = self._choose_strategy(strategy)
         planned = self._plan(wanted, prompt, deadline, n=n, m=m, aggregator=aggregator, max_tokens=max_tokens)
-        if planned.strategy is not wanted or (n is not None and planned.config.n < n and wanted.name != "greedy"):
+        if planned.strategy.name != wanted.name or (n is not None and planned.config.n < n and wanted.name != "greedy"):
             warnings += (f"{planned.strategy.name} with n={planned.config.n} ran instead: {planned.reason}",)
         warnings += self._warnings + self._domain_warnings(problem)
         job = self._job(prompt, planned, deadline, max_tokens, temperature, seed, problem.id)

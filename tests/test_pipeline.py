@@ -130,6 +130,11 @@ def test_a_narrower_search_than_asked_for_is_said(pipeline):
     assert any("ran instead" in warning for warning in solution.warnings)
 
 
+def test_a_strategy_that_ran_as_asked_for_is_not_warned_about(pipeline):
+    for name in search.names():
+        assert pipeline.solve("x+3=10. What whole number is x?", strategy=name, budget_s=5.0).warnings == ()
+
+
 def test_a_text_outside_the_training_domain_is_answered_with_a_warning_that_names_model(pipeline):
     solution = pipeline.solve("What is the capital of France?", budget_s=5)
     assert any("--model" in warning for warning in solution.warnings)
