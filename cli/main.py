@@ -16,6 +16,7 @@ import click
 from edgesearch import __version__
 
 from . import json_output
+from .bench import bench
 from .failures import explain
 from .grade import grade
 from .info import info
@@ -105,5 +106,5 @@ def main(ctx: click.Context) -> None:
     ctx.color = color_choice(os.environ)
 
 
-for _command in (solve, info, grade):
+for _command in (solve, info, grade, bench):
     main.add_command(_command)

@@ -1,0 +1,164 @@
+"""What the runner and its worker process say to each other: one JSON object a line, each reply with its request's id.
+
+    {"id": 1, "load": {"engine": {"kind": "gguf", "solver": "nano", ...}, "max_n": 16, "max_tokens": null}}
+    {"id": 1, "load_s": 0.8}
+    {"id": 2, "solve": {"problem": "Ana has ...", "sample_id": "arith-mixed-0-000011", "budget_s": 2.0, ...}}
+    {"id": 2, "solved": {"answer": "192", "candidates": [...], ...}}
+    {"id": 3, "error": "the problem has 5,000 tokens ...", "kind": "ContextOverflow"}
+
+JSON and never pickle: what a process with native code in it sends is data, and can do nothing here. The target is no
+part of a request, so that no solver can see it.
+
+Not covered: starting and ending the process (process.py), what it does (worker.py).
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Self
+
+from edgesearch import answer, errors
+from edgesearch.bench.recipe import Cell, EndpointEngine, GgufEngine
+from edgesearch.bench.store import GradedCandidate
+from edgesearch.errors import EdgesearchError
+from edgesearch.types import Candidate, Finish, ModelNames, Problem, Solution, StrategyUsed, Usage
+
+Message = dict[str, Any]
+WorkedEngine = GgufEngine | EndpointEngine
+"""Engines that run in the worker process."""
+_KINDS: Mapping[str, type[WorkedEngine]] = {made.kind: made for made in (GgufEngine, EndpointEngine)}
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A request to load an engine."""
+
+    engine: WorkedEngine
+    max_n: int
+    """Widest search to make room for."""
+    max_tokens: int | None = None
+    """Longest solution to make room for; None for the solver's own limit."""
+
+    def as_json(self) -> Message:
+        """For the line."""
+        engine = {"kind": self.engine.kind, **dataclasses.asdict(self.engine)}
+        return {"engine": engine, "max_n": self.max_n, "max_tokens": self.max_tokens}
+
+    @classmethod
+    def from_json(cls, found: Message) -> Self:
+        """From the line."""
+        fields = dict(found["engine"])
+        return cls(_KINDS[fields.pop("kind")](**fields), found["max_n"], found["max_tokens"])
+
+
+def solve_request(cell: Cell, problem: Problem) -> Message:
+    """A request to solve a problem as a cell says."""
+    settings = {name: value for name, value in cell.settings.items() if name != "engine"}
+    return {"problem": problem.text, "sample_id": problem.id, **settings}
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """What solving one unit gave; not graded yet."""
+
+    answer: str | None
+    """None means unanswered."""
+    chosen: int | None
+    """Index of the chosen candidate; None where there is none."""
+    confidence: float | None
+    finish: Finish
+    started_s: float
+    """Unix time."""
+    ended_s: float
+    """Unix time."""
+    wall_s: float
+    """From the accepted problem to the chosen answer."""
+    usage: Usage
+    strategy: StrategyUsed
+    models: ModelNames
+    warnings: tuple[str, ...] = ()
+    candidates: tuple[GradedCandidate, ...] = ()
+    """All of them `is_right=False`, as nobody has graded them yet."""
+
+    @classmethod
+    def of(cls, solution: Solution, *, started_s: float, ended_s: float, candidate_ends_s: Sequence[float]) -> Self:
+        """What is kept of a solution.
+
+        Args:
+            solution: as the pipeline returned it.
+            started_s: Unix time.
+            ended_s: Unix time.
+            candidate_ends_s: Unix time at which each candidate was finished.
+        """
+        pairs = zip(solution.candidates, candidate_ends_s, strict=True)
+        return cls(
+            answer=solution.answer,
+            chosen=_chosen(solution),
+            confidence=solution.confidence,
+            finish=solution.finish,
+            started_s=started_s,
+            ended_s=ended_s,
+            wall_s=solution.wall_s,
+            usage=solution.usage,
+            strategy=solution.strategy,
+            models=solution.models,
+            warnings=solution.warnings,
+            candidates=tuple(ungraded(candidate, ends_s) for candidate, ends_s in pairs),
+        )
+
+    def as_json(self) -> Message:
+        """For the line."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Message) -> Self:
+        """From the line.
+
+        Raises:
+            TypeError, ValueError, KeyError: it is not what `as_json` makes.
+        """
+        fields = dict(found)
+        for name, made in (("usage", Usage), ("strategy", StrategyUsed), ("models", ModelNames)):
+            fields[name] = made(**fields[name])
+        fields["warnings"] = tuple(fields["warnings"])
+        fields["candidates"] = tuple(_candidate(candidate) for candidate in fields["candidates"])
+        return cls(**fields)
+
+
+def ungraded(candidate: Candidate, ended_s: float | None = None) -> GradedCandidate:
+    """What is kept of a candidate before it is graded."""
+    answer_class = None if candidate.answer is None else _class(candidate.answer)
+    return GradedCandidate.of(candidate, answer_class=answer_class, is_right=False, ended_s=ended_s)
+
+
+def _candidate(found: Message) -> GradedCandidate:
+    lists = {name: tuple(found[name]) for name in ("step_scores", "step_ends")}
+    return GradedCandidate(**{**found, **lists})
+
+
+@lru_cache(maxsize=4096)
+def _class(stated: str) -> str:
+    """Equal for equal answers; most candidates give one of a few."""
+    return answer.canonical(stated)
+
+
+def _chosen(solution: Solution) -> int | None:
+    """Which candidate the pipeline chose; the first of those that are the same. To vote again would take time."""
+    wanted = (solution.text, solution.answer, solution.scores)
+    kept = ((each.beam.text, each.answer, each.beam.scores) for each in solution.candidates)
+    return next((place for place, candidate in enumerate(kept) if candidate == wanted), None)
+
+
+def failure(error: Exception) -> Message:
+    """An error, for the line."""
+    told = str(error) if isinstance(error, EdgesearchError) else f"{type(error).__name__}: {error}"
+    ours = (base.__name__ for base in type(error).__mro__ if base.__module__ == errors.__name__)
+    return {"error": told or type(error).__name__, "kind": next(ours, type(error).__name__)}
+
+
+def raised(reply: Message) -> EdgesearchError:
+    """The error that a reply tells, with its exit code; of the base class where it is none of ours."""
+    made = getattr(errors, str(reply.get("kind")), EdgesearchError)
+    is_ours = isinstance(made, type) and issubclass(made, EdgesearchError)
+    return (made if is_ours else EdgesearchError)(str(reply["error"]))

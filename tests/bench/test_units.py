@@ -1,0 +1,155 @@
+"""A plan finds out all that can go wrong before the first solve, and keys depend on content alone."""
+
+import shutil
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench_runs import plan_of, write_recipe, write_task
+
+from edgesearch.bench.recipe import SamplesEngine
+from edgesearch.bench.units import Group, ModelFile, Plan, Source, machine, versions
+from edgesearch.errors import IntegrityError, ModelNotFound, UsageError
+
+MODELS = Path(str(resources.files("edgesearch_models"))) / "nano"
+ENGINES = """
+[[engines]]
+id = "small"
+kind = "gguf"
+solver = "nano"
+verifier = "{verifier}"
+
+[[engines]]
+id = "large"
+kind = "gguf"
+solver = "{solver}"
+verifier = "none"
+
+[[grid]]
+engines = ["small", "large"]
+strategy = ["greedy", "majority"]
+n = [4, 16]
+budget_s = [1.0, 2.0]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_task(tmp_path, ["one", "two", "three"])
+    return tmp_path
+
+
+def plan(folder: Path, solver: str = "nano-medium", verifier: str = "none", limit: int | None = None) -> Plan:
+    return plan_of(write_recipe(folder, ENGINES.format(solver=solver, verifier=verifier)), limit)
+
+
+def keys(planned: Plan) -> set[str]:
+    return {unit.key for group in planned.groups for unit in planned.units(group)}
+
+
+def test_cells_of_one_engine_width_and_length_share_a_group(folder: Path):
+    groups = [
+        (group.source.engine.id, {cell.n for cell in group.cells}, len(group.cells)) for group in plan(folder).groups
+    ]
+    assert groups == [("small", {1}, 2), ("small", {4}, 2), ("small", {16}, 2), ("large", {1}, 2), ("large", {4}, 2),
+                      ("large", {16}, 2)]  # fmt: skip
+
+
+def test_an_engine_is_loaded_as_wide_as_its_cells_need(folder: Path):
+    assert [group.load.max_n for group in plan(folder).groups] == [1, 4, 16, 1, 4, 16]
+
+
+def test_every_sample_of_every_cell_is_one_unit_with_its_own_key(folder: Path):
+    planned = plan(folder)
+    assert len(keys(planned)) == planned.num_units == 12 * 3
+
+
+def test_what_is_done_is_left_out(folder: Path):
+    planned = plan(folder)
+    first, *rest = planned.units(planned.groups[0])
+    assert list(planned.units(planned.groups[0], {first.key})) == rest
+
+
+def test_keys_do_not_depend_on_where_the_recipe_lies(folder: Path, tmp_path_factory: pytest.TempPathFactory):
+    other = tmp_path_factory.mktemp("other")
+    write_task(other, ["one", "two", "three"])
+    assert keys(plan(folder)) == keys(plan(other))
+
+
+def test_another_model_changes_the_keys_of_its_own_units_only(folder: Path):
+    medium, large = keys(plan(folder)), keys(plan(folder, solver="nano-large"))
+    assert len(medium & large) == 6 * 3
+
+
+def test_another_verifier_changes_the_keys(folder: Path):
+    without, with_one = plan(folder), plan(folder, verifier="auto")
+    assert len(keys(without) & keys(with_one)) == 6 * 3
+    digests = with_one.run_info().model_digests
+    assert {"small/solver", "small/verifier", "small/manifest", "small/settings", "large/solver"} <= set(digests)
+
+
+def test_limit_takes_the_place_of_the_recipes_own(folder: Path):
+    assert len(plan(folder, limit=2).task.samples) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"solver": "no-such"}, ModelNotFound, "no-such"),
+        ({"solver": "gone.gguf"}, ModelNotFound, "gone.gguf"),
+        ({"verifier": "no-such"}, ModelNotFound, "no-such"),
+        ({"verifier": "nano-medium.gguf"}, ModelNotFound, "nano-medium.gguf"),
+    ],
+)
+def test_a_model_that_is_not_there_is_told_when_planning(
+    folder: Path, changes: dict[str, str], error: type[Exception], message: str
+):
+    with pytest.raises(error, match=message):
+        plan(folder, **changes)
+
+
+def test_a_width_that_no_model_here_can_run_is_told_when_planning(folder: Path):
+    path = write_recipe(folder, grid='engines = "small"\nstrategy = "majority"\nn = 300\nbudget_s = 1.0')
+    with pytest.raises(UsageError, match=r"n=300.*at most n=250"):
+        plan_of(path)
+
+
+def test_a_grader_that_is_not_the_tasks_is_told_when_planning(folder: Path):
+    task = 'name = "jsonl"\ndata = "problems.jsonl"\ngrader = "answer-1"'
+    with pytest.raises(UsageError, match=r"'answer-1'.*'math-1'"):
+        plan_of(write_recipe(folder, task=task))
+
+
+def test_an_endpoint_has_no_files_and_its_settings_are_its_digest(folder: Path):
+    body = '[[engines]]\nid = "far"\nkind = "endpoint"\nurl = "http://127.0.0.1:1/v1"\nmodel = "m"\n'
+    grid = '[[grid]]\nengines = "far"\nstrategy = "greedy"\nbudget_s = 1.0'
+    source = plan_of(write_recipe(folder, body + grid)).sources["far"]
+    assert (set(source.digests), source.files) == ({"settings", "verifier"}, ())
+
+
+def test_recorded_samples_are_never_loaded_in_a_worker(folder: Path):
+    group = Group(Source(SamplesEngine("past", folder / "samples.jsonl"), {}), plan(folder).cells[:1])
+    with pytest.raises(UsageError, match="nothing to load"):
+        _ = group.load
+
+
+def test_a_file_that_changes_under_the_run_is_refused_and_one_that_was_only_touched_is_not(tmp_path: Path):
+    path = tmp_path / "model.gguf"
+    shutil.copy(MODELS / "nano-q8_0.gguf", path)
+    file = ModelFile.of(path)
+    file.check()
+    path.touch()
+    file.check()
+    path.write_bytes(b"GGUF")
+    with pytest.raises(IntegrityError, match="changed while the run was under way"):
+        file.check()
+    path.unlink()
+    with pytest.raises(ModelNotFound, match="cannot be read any more"):
+        file.check()
+
+
+def test_the_store_is_told_versions_and_machine():
+    assert {"python", "edgesearch", "numpy"} <= set(versions())
+    found: dict[str, Any] = machine()
+    assert all(found[name] for name in ("platform", "processor", "cpus", "memory_bytes"))

@@ -1,0 +1,231 @@
+"""The worker loads what it is told to, answers unit after unit, and never outlives its supervisor."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgesearch.bench import worker
+from edgesearch.bench.messages import Load, Message, Solved, failure, raised, solve_request, ungraded
+from edgesearch.bench.process import Worker
+from edgesearch.bench.recipe import Cell, EndpointEngine, GgufEngine
+from edgesearch.bench.worker import Stopwatch, TimedPipeline, serve
+from edgesearch.budget import Budget
+from edgesearch.catalog import SolverSpec
+from edgesearch.engines.base import Draft
+from edgesearch.engines.scripted import ScriptedEngine
+from edgesearch.errors import EdgesearchError, EndpointError, ModelNotFound, UsageError
+from edgesearch.pipeline import Pipeline
+from edgesearch.types import Beam, Candidate, Problem, Prompt, Sampling, Step
+
+ENGINE = GgufEngine("small", "nano", "none", threads=1)
+LOAD = Load(ENGINE, 4, None)
+CELL = Cell("small", "majority", 4, 1, 10.0)
+TEXTS = ("2+2=4\n\nThe answer is 4.", "The answer is 4.", "The answer is 5.", "no idea")
+
+
+def scripted_pipeline() -> Pipeline:
+    engine = ScriptedEngine(lambda beam, seed: TEXTS[seed % len(TEXTS)])
+    spec = SolverSpec("scripted", Path("scripted.gguf"), max_tokens=50)
+    return Pipeline(spec, engine, None, "consensus", load_s=0.5)
+
+
+@pytest.fixture
+def pipeline() -> TimedPipeline:
+    return TimedPipeline(scripted_pipeline())
+
+
+def ask(pipeline: Any, *requests: Message) -> list[Message]:
+    replies: list[Message] = []
+    lines = [{"id": number, **request} for number, request in enumerate(requests, 1)]
+    assert serve(lines, replies.append, lambda wanted: pipeline) == 0
+    return replies
+
+
+def request(text: str = "What is 2 + 2?") -> Message:
+    return {"solve": solve_request(CELL, Problem(text, "p0"))}
+
+
+# -- what is said ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", [ENGINE, EndpointEngine("big", "http://127.0.0.1:8000/v1", "llama", concurrency=4)])
+def test_a_request_to_load_survives_the_line(engine: Any):
+    wanted = Load(engine, 16, 200)
+    assert Load.from_json(json.loads(json.dumps(wanted.as_json()))) == wanted
+
+
+def test_a_request_to_solve_holds_the_options_of_the_cell_and_no_target():
+    assert request()["solve"] == {
+        "problem": "What is 2 + 2?", "sample_id": "p0", "strategy": "majority", "n": 4, "m": 1, "budget_s": 10.0,
+        "temperature": None, "max_tokens": None, "aggregator": None, "seed": 0,
+    }  # fmt: skip
+
+
+def test_what_was_solved_survives_the_line(pipeline: TimedPipeline):
+    solved = pipeline.solve(request()["solve"])
+    assert solved.candidates
+    assert Solved.from_json(json.loads(json.dumps(solved.as_json()))) == solved
+
+
+@pytest.mark.parametrize("found", [{}, {"answer": "4"}, {"usage": 3}])
+def test_nonsense_is_no_solution(found: Message):
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        Solved.from_json(found)
+
+
+def test_an_error_keeps_its_class_and_so_its_exit_code():
+    error = raised(failure(ModelNotFound("no such model")))
+    assert (type(error), str(error)) == (ModelNotFound, "no such model")
+
+
+def test_an_error_of_a_finer_class_is_told_by_the_one_that_is_public():
+    class Refused(EndpointError):
+        pass
+
+    assert type(raised(failure(Refused("no")))) is EndpointError
+
+
+@pytest.mark.parametrize("kind", ["RuntimeError", "annotations", "", None, "__doc__"])
+def test_an_error_of_another_class_is_of_the_base_class(kind: Any):
+    assert type(raised({"error": "oh", "kind": kind})) is EdgesearchError
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_candidate_is_told_with_its_text_class_finish_and_time(pipeline: TimedPipeline):
+    solved = pipeline.solve(request()["solve"])
+    assert len(solved.candidates) == 4
+    assert {each.text for each in solved.candidates} <= set(TEXTS)
+    assert all(each.answer_class == each.answer and not each.is_right for each in solved.candidates)
+    assert all(each.finish == "stop" for each in solved.candidates)
+    assert all(solved.started_s <= (each.ended_s or 0) <= solved.ended_s for each in solved.candidates)
+    ends = [each.ended_s or 0 for each in solved.candidates]
+    assert ends == sorted(ends)  # they come in the order in which they were finished
+
+
+def test_the_chosen_candidate_is_the_one_whose_answer_is_given(pipeline: TimedPipeline):
+    solved = pipeline.solve(request()["solve"])
+    assert solved.chosen is not None
+    assert solved.candidates[solved.chosen].answer == solved.answer
+
+
+def test_loading_is_answered_first_and_then_unit_after_unit(pipeline: TimedPipeline):
+    replies = ask(pipeline, {"load": LOAD.as_json()}, request(), request())
+    assert [reply["id"] for reply in replies] == [1, 2, 3]
+    assert replies[0] == {"id": 1, "load_s": 0.5}
+    assert Solved.from_json(replies[1]["solved"]).answer in ("4", "5")
+
+
+def test_a_unit_that_cannot_be_solved_is_an_error_and_the_next_is_solved(pipeline: TimedPipeline):
+    replies = ask(pipeline, {"load": LOAD.as_json()}, request("word " * 5000), request())
+    assert replies[1]["kind"] == "ContextOverflow"
+    assert "solved" in replies[2]
+
+
+def test_an_unexpected_error_is_told_with_its_class():
+    class Broken:
+        load_s = 0.0
+
+        def solve(self, request: Message) -> Solved:
+            raise RuntimeError("something broke")
+
+    assert ask(Broken(), {"load": LOAD.as_json()}, request())[1]["error"] == "RuntimeError: something broke"
+
+
+def test_out_of_memory_ends_the_worker():
+    class Full:
+        load_s = 0.0
+
+        def solve(self, request: Message) -> Solved:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        ask(Full(), {"load": LOAD.as_json()}, request())
+
+
+def test_what_cannot_be_loaded_is_one_reply_and_the_end(capsys: pytest.CaptureFixture[str]):
+    def load(wanted: Load) -> Any:
+        raise UsageError("the verifier does not fit")
+
+    replies: list[Message] = []
+    assert serve([{"id": 1, "load": LOAD.as_json()}, {"id": 2, **request()}], replies.append, load) == 1
+    assert replies == [{"id": 1, "error": "the verifier does not fit", "kind": "UsageError"}]
+    assert "UsageError" in capsys.readouterr().err  # where the runner finds the last line
+
+
+def test_an_endpoint_is_connected_to_as_the_recipe_says(monkeypatch: pytest.MonkeyPatch):
+    asked: list[Any] = []
+
+    def connect(*place: str, **options: Any) -> Pipeline:
+        asked.append((place, options))
+        return scripted_pipeline()
+
+    monkeypatch.setattr("edgesearch.pipeline.load_endpoint", connect)
+    engine = EndpointEngine("far", "http://127.0.0.1:1/v1", "llama", "KEY", 4, "consensus")
+    assert worker.load(Load(engine, 16)).load_s == 0.5
+    options = {"verifier": "consensus", "api_key_env": "KEY", "concurrency": 4, "max_n": 16}
+    assert asked == [(("http://127.0.0.1:1/v1", "llama"), options)]
+
+
+def test_nothing_asked_is_nothing_done():
+    assert serve([], lambda reply: None) == 0
+
+
+# -- times -------------------------------------------------------------------------------------------------------------
+
+
+def test_equal_texts_have_their_own_times_in_their_order(monkeypatch: pytest.MonkeyPatch):
+    clock: Iterator[float] = iter((1.0, 2.0, 3.0))
+    monkeypatch.setattr(worker.time, "time", lambda: next(clock))
+    watch = Stopwatch(ScriptedEngine(lambda beam, seed: ""))
+    prompt = Prompt("?")
+    watch.open(prompt)
+    for _ in range(2):
+        watch.start(Draft(Beam(prompt), Sampling(), 0, 10, is_to_end=True))
+        assert len(watch.advance(Budget(10).start())) == 1
+    found = [candidate(prompt, text) for text in ("", "", "", "elsewhere")]
+    assert watch.ends_s(found, 9.0) == [1.0, 2.0, 2.0, 9.0]
+    watch.reset()
+    assert watch.ends_s(found[:1], 9.0) == [9.0]
+
+
+def candidate(prompt: Prompt, text: str) -> Candidate:
+    return Candidate(Beam(prompt, (Step(text, (1,), -0.5, "stop"),)), None, None)
+
+
+def test_a_candidate_without_an_answer_has_no_class():
+    kept = ungraded(candidate(Prompt("?"), "no idea"), 3.0)
+    assert (kept.answer, kept.answer_class, kept.ended_s, kept.num_tokens) == (None, None, 3.0, 1)
+
+
+# -- the process -------------------------------------------------------------------------------------------------------
+
+
+def test_the_process_replies_on_its_own_stdout():
+    process = Worker(worker.COMMAND)
+    try:
+        reply = process.ask({"load": Load(GgufEngine("x", "no-such-model"), 4).as_json()}, 120.0)
+    finally:
+        process.close()
+    assert (reply["id"], reply["kind"]) == (1, "ModelNotFound")
+
+
+def test_the_process_ends_when_its_stdin_does_also_in_the_middle_of_a_solve():
+    code = (
+        "import sys, time\nfrom edgesearch.bench import worker\n"
+        "def load(wanted):\n    print('loading', file=sys.stderr, flush=True)\n    time.sleep(600)\n"
+        "worker.main(load)"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:  # type: ignore[call-overload]
+        process.stdin.write(json.dumps({"id": 1, "load": LOAD.as_json()}).encode() + b"\n")
+        process.stdin.flush()
+        assert process.stderr.readline() == b"loading\n"
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
