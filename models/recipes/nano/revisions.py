@@ -4,27 +4,25 @@ r"""Training sequences for a solver that revises: earlier attempts in its contex
 
     problem?\n\n attempt \n\n once more \n\n attempt \n\n once more \n\n right solution
 
-As in Snell et al. 2024 (arXiv 2408.03314, section 6.1) the attempts are the solver's own samples, and the last is the
-wrong one whose text is nearest to the right solution, so that there is something to mend. Unlike there one sequence in
-`KEEP_SHARE` ends in a right attempt, which is then to be repeated: a model that has only seen wrong ones turns right
-answers wrong (the paper reports 38% of them).
+As in Snell et al. 2024 (arXiv 2408.03314, section 6.1) the attempts are the solver's own samples. Unlike there they are
+drawn as they come, right ones too; after a right one the same is to be written again. Contexts of wrong attempts alone,
+the last the nearest to the right solution, made a solver that changes whatever it sees: right answers went from 49% at
+the first attempt to 43% at the second.
 """
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rollouts import ProblemRollouts, Rollout, read_rollouts
+from rollouts import ProblemRollouts, read_rollouts
 from tokenizer import NanoTokenizer
 
 ONCE_MORE = "once more"
 MAX_ATTEMPTS = 3
-KEEP_SHARE = 4
 MAX_TOKENS = 400
 
 
@@ -37,30 +35,22 @@ def ask_again(tokenizer: NanoTokenizer) -> list[int]:
 def sequences(
     tokenizer: NanoTokenizer, problems: Sequence[ProblemRollouts], seed: int
 ) -> Iterator[tuple[list[int], int]]:
-    """Ids and how many of them are the prompt, one for each problem with a wrong attempt."""
+    """Ids and how many of them are the prompt, one for each problem that is not always solved."""
     rng = random.Random(seed)
     asking = ask_again(tokenizer)
     for problem in problems:
         ended = [rollout for rollout in problem.samples if rollout.ids[-1] == tokenizer.end]
-        wrong = [rollout for rollout in ended if not rollout.is_correct]
         right = [rollout for rollout in ended if rollout.is_right]
-        if not wrong:
+        if len(right) == len(ended):
             continue
-        target = rng.choice(right).ids if right else problem.reference
-        attempts = rng.sample(wrong, rng.randint(1, min(MAX_ATTEMPTS, len(wrong))))
-        attempts[-1] = max(wrong, key=lambda rollout: _likeness(rollout, target))
-        if right and rng.randrange(KEEP_SHARE) == 0:
-            attempts[-1] = rng.choice(right)
-            target = attempts[-1].ids
+        counts = [rollout.count for rollout in ended]
+        attempts = rng.choices(ended, counts, k=rng.randint(1, MAX_ATTEMPTS))
+        target = next((rollout.ids for rollout in [attempts[-1], *right] if rollout.is_right), problem.reference)
         prompt = list(problem.prompt)
         for attempt in attempts:
             prompt += attempt.ids[:-1] + asking
         if len(prompt) + len(target) <= MAX_TOKENS:
             yield prompt + list(target), len(prompt)
-
-
-def _likeness(rollout: Rollout, target: Sequence[int]) -> float:
-    return difflib.SequenceMatcher(None, rollout.ids, target, autojunk=False).ratio()
 
 
 def main() -> None:
