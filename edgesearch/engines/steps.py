@@ -6,6 +6,7 @@ with nothing but white space and delimiters before it is kept at the head of the
 """
 
 import re
+from dataclasses import replace
 
 from edgesearch.types import Finish, Step
 
@@ -53,9 +54,11 @@ class StepBuilder:
         self._end("stop")
 
     def cut(self, finish: Finish) -> None:
-        """Ends an unfinished step; nothing happens where none has begun."""
+        """Ends an unfinished step. Where the token limit fell on a step's end, that step is the one that was cut."""
         if self._tokens:
             self._end(finish)
+        elif self.steps and finish == "length":
+            self.steps[-1] = replace(self.steps[-1], finish=finish)
 
     def _end(self, finish: Finish) -> None:
         text = b"".join(self._bytes).decode("utf-8", errors="replace")

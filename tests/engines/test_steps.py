@@ -115,6 +115,14 @@ def test_a_cut_right_after_a_delimiter_adds_no_step() -> None:
     assert texts([], end="cut") == []
 
 
+def test_a_token_limit_that_falls_on_a_delimiter_cuts_the_step_that_it_ended() -> None:
+    builder = StepBuilder("\n\n")
+    assert builder.add(1, b"one\n\n", -0.5)
+    node = builder.steps[0].id
+    builder.cut("length")
+    assert [(step.text, step.finish, step.id) for step in builder.steps] == [("one\n\n", "length", node)]
+
+
 @pytest.mark.parametrize("pieces", [["One.", "\n\n"], ["One.", "\n\n", "\n"], ["One.", "\n\n", "\n\n", " "]])
 def test_an_end_of_turn_right_after_a_delimiter_finishes_the_step_before_it(pieces: list[str]) -> None:
     beam = Beam(Prompt("x")).grown(tuple(built(list(pieces))))
