@@ -124,7 +124,7 @@ class Runner:
                 started = self._clock()
                 outcome = yield from self._run_unit(unit, crew, grader, tally)
                 store.add(outcome)
-                yield tally.done(outcome, self._clock() - started - outcome.load_s)
+                yield tally.done(outcome, max(0.0, self._clock() - started - outcome.load_s))
         finally:
             self._crew = None
             crew.close()

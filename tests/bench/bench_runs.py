@@ -34,7 +34,7 @@ def once(folder, name):
     return True
 
 class Fake:
-    load_s = 0.25
+    load_s = 2**-10  # less than any real start takes
 
     def solve(self, request):
         self.behave(request["problem"], sys.argv[1])
