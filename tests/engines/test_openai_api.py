@@ -579,7 +579,7 @@ def test_listed_tokens_are_used_where_they_make_up_the_text(text, tokens, expect
 
 def test_a_blank_ending_is_folded_and_blank_heads_are_no_steps():
     written = Written("\n\none\n\n", None, 4, -2.0)
-    [step] = written.steps(DELIMITER, "length")
+    [step] = written.steps(DELIMITER, "step")
     assert (step.text, step.finish, len(step.token_ids), step.logprob) == ("\n\none\n\n", "step", 4, -2.0)
     beam = Beam(Prompt("p")).grown((step,)).grown(Written("", None, 1, 0.0).steps(DELIMITER, "stop"))
     assert len(beam.steps) == 1

@@ -241,9 +241,9 @@ def test_it_loads_without_a_word_and_says_what_it_is(capfd: pytest.CaptureFixtur
     prm = load()
     assert capfd.readouterr() == ("", "")
     assert prm.info.name == "nano-prm"
-    assert prm.info.num_params > 1_000_000
+    assert prm.info.num_params == 804_865
     assert prm.info.aggregator == "last"
-    assert prm.info.attention_flops_per_token_context == 4 * 6 * 192
+    assert prm.info.attention_flops_per_token_context == 4 * 5 * 128
     providers = prm._graph._session.get_providers()
     assert prm.info.device == ("cuda" if "CUDAExecutionProvider" in providers else "cpu")
     assert prm.max_positions == 512
@@ -346,7 +346,7 @@ def test_a_text_file_is_an_integrity_error(tmp_path: Path) -> None:
     ("old", "new", "lacking"),
     [
         (b"attention_mask", b"attention_mosk", "input attention_mask"),
-        (b"past_key_values.5.value", b"past_key_values.5.volue", "input past_key_values.5.value"),
+        (b"past_key_values.4.value", b"past_key_values.4.volue", "input past_key_values.4.value"),
         (b"present.0.key", b"present.0.kex", "output present.0.key"),
         (b"past_key_values", b"gone_key_values", "input past_key_values.0.key"),
         (b"edgesearch.kind\x12\x03prm", b"edgesearch.kind\x12\x03orm", "edgesearch.kind = prm"),
