@@ -1,7 +1,7 @@
 """Trains a verifier on a solver's labelled rollouts, as a solver is: Muon for matrices, AdamW for the rest.
 
-    python models/recipes/nano/train_verifier.py RUN/nano-large.pt --tokenizer RUN/tokenizer.json \\
-        --rollouts RUN/train.jsonl --dev RUN/dev.jsonl --tokens 12000000 --out RUN/verifier.pt
+    python models/recipes/nano/train_verifier.py RUN/nano-medium.pt --tokenizer RUN/tokenizer.json \\
+        --rollouts RUN/train.jsonl --dev RUN/dev.jsonl --tokens 11000000 --out RUN/verifier.pt
 
 Labels. A token's target is 1 while the solution is right, and 0 from the token on which the first wrong step
 leaves the reference, to the end. The ends of the right steps and of the first wrong one count fully; all other
