@@ -12,7 +12,7 @@ import nano_plan
 from nano_plan import Plan, Samples
 from runner import Checkpoint
 
-from edgesearch.bench import intervals, power_law
+from edgesearch.bench import estimators, intervals, power_law
 from edgesearch.tasks.arithmetic import FAMILIES
 
 
@@ -39,7 +39,7 @@ def figures(plan: Plan, samples: Samples, checkpoint: Checkpoint) -> dict[str, A
 def _law(rights: Sequence[int], num_draws: int) -> dict[str, Any]:
     ks = power_law.spread(num_draws)
     points = intervals.coverage(rights, num_draws, ks, seed=0)
-    exact = [sum(intervals.pass_at_k(num_draws, right, k) for right in rights) / len(rights) for k in ks]
+    exact = estimators.pass_at_k(num_draws, rights, ks).mean(axis=0).tolist()
     return {"of": len(rights), "coverage": points, "fit": power_law.fit(ks, exact)}
 
 

@@ -9,7 +9,6 @@ McNemar's exact test, the binomial form. Not covered: what fewer candidates woul
 (power_law.py), many comparisons at once (one in twenty 95% intervals misses).
 """
 
-import functools
 import math
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
@@ -191,12 +190,6 @@ def mcnemar_p(gains: int, losses: int) -> float:
         term = term * (n - k) // (k + 1)  # C(n, k + 1); far quicker than each anew
         tail += term
     return min(1.0, 2 * tail / (1 << n))
-
-
-@functools.lru_cache(maxsize=100_000)
-def pass_at_k(n: int, num_right: int, k: int) -> float:
-    """Chance that k of n candidates, drawn without putting back, hold a right one: unbiased (Chen et al. 2021)."""
-    return float(estimators.pass_at_k(n, num_right, [k])[0])
 
 
 def coverage(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgesearch.bench import intervals
+from edgesearch.bench import estimators, intervals
 
 
 def width(interval: list[float]) -> float:
@@ -211,7 +211,15 @@ def test_mcnemar_is_the_sum_of_binomial_chances(gains: int, losses: int) -> None
 @pytest.mark.parametrize("k", range(1, 6))
 def test_pass_at_k_is_the_mean_over_all_subsets(k: int) -> None:
     subsets = [any(subset) for subset in itertools.combinations([True, False, False, True, False], k)]
-    assert intervals.pass_at_k(5, 2, k) == pytest.approx(sum(subsets) / len(subsets))
+    assert estimators.pass_at_k(5, 2, [k]) == pytest.approx([sum(subsets) / len(subsets)])
+
+
+def test_pass_at_k_of_a_few_and_of_a_thousand_samples_is_exact() -> None:
+    assert estimators.pass_at_k(10, 3, [1, 2]) == pytest.approx([0.3, 1 - 7 * 6 / 90])
+    assert estimators.pass_at_k(4, 4, [4]) == 1.0
+    assert estimators.pass_at_k(1024, 1, [64]) == pytest.approx([64 / 1024])
+    assert estimators.pass_at_k(1024, 0, [1024]) == 0.0
+    assert estimators.pass_at_k(1024, 1, [1024]) == 1.0
 
 
 def test_coverage_is_the_mean_over_problems() -> None:
