@@ -263,7 +263,7 @@ class Driver:
         if task.is_over or task.is_closing:
             task.partial.append(beam)
             return
-        if beam.steps and beam.is_alive and (drafted.draft.is_to_end or not drafted.steps):
+        if beam.steps and beam.is_alive and not drafted.steps:
             beam = _truncated(beam)
         place = task.slots.pop(drafted.draft.id)
         if not beam.steps:  # no room for even one token of it

@@ -47,7 +47,7 @@ class Draft:
     max_tokens: int
     """Tokens this draft may draw; >= 1."""
     is_to_end: bool = False
-    """Whether to go on after a step delimiter."""
+    """Whether to go on after a step delimiter. Such a draft never comes back alive, wherever its token limit falls."""
     is_last_use: bool = True
     """Whether the beam it continues is not needed by anyone after this batch of drafts."""
     id: int = field(default_factory=next_id)

@@ -87,6 +87,12 @@ class EngineContract:
         texts = {drafted.beam.text for drafted in run(engine, [self.draft(root, s, is_to_end=True) for s in range(20)])}
         assert len(texts) > 1
 
+    def test_a_whole_draft_never_comes_back_alive_wherever_its_token_limit_falls(self, engine, root):
+        [step] = run(engine, [self.draft(root, 3, is_last_use=False)])
+        limits = range(1, step.beam.num_tokens + 2)  # one of them on the step's end
+        drafts = [self.draft(root, 3, max_tokens=limit, is_to_end=True, is_last_use=False) for limit in limits]
+        assert not any(drafted.beam.is_alive for drafted in run(engine, drafts))
+
     def test_the_token_limit_ends_a_draft_as_length(self, engine, root):
         [drafted] = run(engine, [self.draft(root, is_to_end=True, max_tokens=3)])
         assert drafted.beam.finish == "length"
