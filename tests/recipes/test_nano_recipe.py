@@ -99,6 +99,15 @@ def test_a_verifier_scores_the_same_in_parts_as_at_once(trained: Path, precision
     np.testing.assert_allclose(second[1], whole[1][:, 7:], atol=1e-4)
 
 
+def test_a_verifier_comes_back_from_its_onnx_file(trained: Path, tmp_path: Path) -> None:
+    first, again = tmp_path / "first.onnx", tmp_path / "again.onnx"
+    tokenizer = ("--tokenizer", trained / "tokenizer.json")
+    run("export_onnx.py", trained / "verifier.pt", *tokenizer, "--out", first)
+    run("import_onnx.py", first, "--out", tmp_path / "back.pt")
+    run("export_onnx.py", tmp_path / "back.pt", *tokenizer, "--out", again)
+    assert again.read_bytes() == first.read_bytes()
+
+
 def test_a_verifier_is_judged_within_problems(trained: Path) -> None:
     tokenizer = ("--tokenizer", trained / "tokenizer.json")
     figures = json.loads(run("evaluate.py", trained / "verifier.pt", *tokenizer, "--rollouts", trained / "dev.jsonl"))

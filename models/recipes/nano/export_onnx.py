@@ -53,7 +53,7 @@ class IncrementalVerifier(nn.Module):
         mask = additive_mask(attention_mask, ids.shape[1])
         embedded = self.verifier.trunk.embedding(ids)
         hidden = self.verifier.trunk.read(embedded, positions, mask, cache)
-        features = self.verifier.features(embedded, ids, positions, hidden, past_hidden)
+        features, _ = self.verifier.features(embedded, ids, positions, hidden, past_hidden)
         scores = torch.sigmoid(self.verifier.judge(features, positions, mask, cache))
         return scores, hidden, *(tensor for layer in sorted(cache.new) for tensor in cache.new[layer])
 

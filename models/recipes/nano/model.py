@@ -208,14 +208,21 @@ class Verifier(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Logits (batch, tokens) of whole sequences (batch, tokens), right-padded."""
+        return self.judge_and_predict(ids)[0]
+
+    def judge_and_predict(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, and the trunk's log-probability of each token, (batch, tokens)."""
         batch, tokens = ids.shape
         positions = torch.arange(tokens, device=ids.device).expand(batch, -1)
         hidden = self.trunk.hidden(ids)
-        features = self.features(self.trunk.embedding(ids), ids, positions, hidden, torch.zeros_like(hidden[:, 0]))
-        return self.judge(features, positions)
+        embedded = self.trunk.embedding(ids)
+        features, log_probability = self.features(embedded, ids, positions, hidden, torch.zeros_like(hidden[:, 0]))
+        return self.judge(features, positions), log_probability
 
-    def features(self, embedded: Tensor, ids: Tensor, positions: Tensor, hidden: Tensor, past_hidden: Tensor) -> Tensor:
-        """What the verifier's blocks read at each token, (batch, tokens, 2 * width + 3).
+    def features(
+        self, embedded: Tensor, ids: Tensor, positions: Tensor, hidden: Tensor, past_hidden: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What the verifier's blocks read at each token, (batch, tokens, 2 * width + 3), and its log-probability.
 
         Args:
             embedded: the trunk's embedding of `ids`, (batch, tokens, width).
@@ -236,7 +243,7 @@ class Verifier(nn.Module):
         choice = choice * (positions[..., None] > 0)
         embedded = embedded.float()
         embedded = embedded / (embedded.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
-        return torch.cat((previous.float(), embedded, choice), -1)
+        return torch.cat((previous.float(), embedded, choice), -1), log_probability[..., 0]
 
     def judge(
         self, features: Tensor, positions: Tensor, mask: Tensor | None = None, cache: Cache | None = None

@@ -4,8 +4,10 @@
         --rollouts RUN/train.jsonl --dev RUN/dev.jsonl --tokens 11000000 --out RUN/verifier.pt
 
 Labels. A token's target is 1 while the solution is right, and 0 from the token on which the first wrong step
-leaves the reference, to the end. The ends of the right steps and of the first wrong one count fully; all other
-tokens count a little, which tells the verifier *where* a step fails and to stay with it.
+leaves the reference, to the end; but that of the last token is whether the answer is right. The ends of the right
+steps, of the first wrong one and of the solution count fully; all other tokens count a little, which tells the
+verifier *where* a step fails and to stay with it. Beside it the trunk goes on learning to predict the tokens of right
+steps, with a small weight (the joint objective of Cobbe et al. 2021, arXiv 2110.14168, section 4.2).
 
 Balance. A problem gives its distinct wrong rollouts and, with as much weight together, its right ones (the
 reference if none was drawn). So how hard a problem looks says nothing about the label, and the loss cannot be
@@ -81,7 +83,9 @@ def make_example(tokenizer: NanoTokenizer, problem: ProblemRollouts, rollout: Ro
     num_right_tokens = count_right_tokens(rollout, is_end, problem.reference)
     targets = [float(index < num_right_tokens) for index in range(len(rollout.ids))]
     ends = [index for index, end in enumerate(is_end) if end]
-    decisive = set(ends[: sum(rollout.labels) + 1])
+    decisive = {*ends[: sum(rollout.labels) + 1], ends[-1]}
+    if rollout.ids[-1] == tokenizer.end:  # the whole solution's score says whether its answer is right, however it came
+        targets[-1] = float(rollout.is_correct)
     weights = [weight * (1.0 if index in decisive else TOKEN_WEIGHT) for index in range(len(rollout.ids))]
     padding = [0.0] * len(problem.prompt)
     return Example(problem.prompt + rollout.ids, padding + targets, padding + weights)
@@ -164,10 +168,12 @@ class VerifierTrainer:
     def update(self, ids: Tensor, targets: Tensor, weights: Tensor) -> None:
         rate = rate_at(self.step, self.num_tokens / self.args.tokens, WARMUP_STEPS)
         with torch.autocast(ids.device.type, torch.bfloat16):
-            logits = self.verifier(ids)
+            logits, log_probability = self.verifier.judge_and_predict(ids)
         losses = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
         loss = (losses * weights).sum() / weights.sum()
-        loss.backward()
+        predicted = (targets > 0) & (weights > 0)
+        language_loss = -(log_probability * predicted).sum() / predicted.sum()
+        (loss + self.args.language * language_loss).backward()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * rate
@@ -218,6 +224,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, required=True)
     parser.add_argument("--rates", type=float, default=1.0, metavar="SHARE", help="of the full learning rates")
     parser.add_argument("--trunk-rates", type=float, default=0.2, metavar="SHARE", help="0 keeps the trunk frozen")
+    parser.add_argument(
+        "--language", type=float, default=0.0, metavar="WEIGHT", help="of the trunk's next-token loss on right tokens"
+    )
     parser.add_argument("--batch-tokens", type=int, default=6144)
     parser.add_argument("--evaluate-every", type=int, default=400, metavar="STEPS")
     parser.add_argument("--seed", type=int, default=0)
