@@ -21,7 +21,7 @@ from edgesearch.engines.sampling import mix_seed
 from edgesearch.errors import UsageError
 from edgesearch.search.base import Expand, Judge, Request, Search, SearchConfig, Strategy
 from edgesearch.search.select import aggregate
-from edgesearch.types import Beam, Candidate, Prompt, Sampling, Step, Usage
+from edgesearch.types import Beam, Candidate, Prompt, Sampling, Usage
 from edgesearch.verifiers.base import Verifier
 from edgesearch.verifiers.checks import Check, prove
 
@@ -105,6 +105,8 @@ class _Task:
     fallback: Beam | None = None
     """The safety lane's finished solution."""
     nodes: set[int] = field(default_factory=set)
+    drawn_s: dict[int, float] = field(default_factory=dict)
+    """When the last token of each beam was drawn, by its node: seconds on the deadline's clock."""
     num_drafts: int = 0
     is_over: bool = False
     """Whether the strategy has ended."""
@@ -256,6 +258,7 @@ class Driver:
         """Books a draft that came back and puts its beam where it belongs."""
         task = self._task_of_draft.pop(drafted.draft.id)
         beam = self._proven(drafted.beam)
+        task.drawn_s.setdefault(beam.node, task.job.deadline.elapsed())  # known where nothing was drawn
         self._book(task, drafted)
         if drafted.draft.id == task.lane_id:
             self._take_lane(task, beam)
@@ -307,12 +310,14 @@ class Driver:
 
     def _book(self, task: _Task, drafted: Drafted) -> None:
         info, usage = self._engine.info, task.usage
-        drawn = sum(len(step.token_ids) for step in drafted.steps)
-        context = usage.prompt_tokens + drafted.draft.beam.num_tokens
+        drawn = drafted.num_drawn
+        prompt_tokens = usage.prompt_tokens or drafted.prompt_tokens or 0
+        context = prompt_tokens + drafted.draft.beam.num_tokens
         flops = 2.0 * info.num_params * (drawn + drafted.prefilled_tokens)
         read = drawn * (context + drawn / 2) + drafted.prefilled_tokens**2 / 2
         task.usage = dataclasses.replace(
             usage,
+            prompt_tokens=prompt_tokens,
             prefilled_tokens=usage.prefilled_tokens + drafted.prefilled_tokens,
             reused_tokens=usage.reused_tokens + drafted.reused_tokens,
             decoded_tokens=usage.decoded_tokens + drawn,
@@ -468,8 +473,9 @@ class Driver:
         return candidates + [self._candidate(task, beam) for beam in unfinished.values()]
 
     def _candidate(self, task: _Task, beam: Beam) -> Candidate:
+        drawn_s = task.drawn_s.get(beam.node)  # its own, before a copy with scores may stand in for it
         beam = self._scored(task, beam)
-        return Candidate(beam, answer.extract(beam.text), self._score(task, beam))
+        return Candidate(beam, answer.extract(beam.text), self._score(task, beam), drawn_s)
 
     def _release(self, task: _Task, nodes: set[int]) -> None:
         self._engine.release(nodes)
@@ -492,7 +498,6 @@ def _new_tokens(beam: Beam) -> int:
 
 
 def _truncated(beam: Beam) -> Beam:
-    """A beam whose token limit fell on a step's end: cut off, not alive."""
-    last = beam.steps[-1]
-    cut = Step(last.text, last.token_ids, last.logprob, "length", num_folded=last.num_folded)
+    """A beam whose token limit fell on a step's end: cut off, not alive. Nothing was drawn, so its node is the same."""
+    cut = dataclasses.replace(beam.steps[-1], finish="length")
     return Beam(beam.prompt, (*beam.steps[:-1], cut), beam.scores)

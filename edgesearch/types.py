@@ -230,6 +230,8 @@ class Candidate:
     answer: str | None
     score: float | None
     """Aggregated verifier score in [0, 1]; None when not verified."""
+    finished_s: float | None = None
+    """Seconds from the accepted problem to its last token, also where it was cut off; None where not told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """The driver on scripted models and a manual clock: what is done, when it stops, and that nothing is done twice."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -88,6 +90,71 @@ def test_no_step_is_judged_twice(name):
     [result] = world.run(world.job(name, n=8))
     assert len(world.verifier.judged_nodes) == len(set(world.verifier.judged_nodes))
     assert result.usage.verified_tokens <= result.usage.decoded_tokens
+
+
+def test_every_candidate_tells_when_its_last_token_was_drawn():
+    def write(beam, seed):
+        return "w " * (seed % 7) + r"\boxed{7}"
+
+    world = World(write, pass_s=0.5)
+    world.clock.advance(100.0)
+    [result] = world.run(world.job("majority", n=16))
+    ends_s = [candidate.finished_s for candidate in result.candidates]
+    assert ends_s == [0.5 * candidate.beam.num_tokens for candidate in result.candidates]  # a token a pass
+    assert ends_s == sorted(ends_s)
+    assert len(set(ends_s)) > 1
+
+
+def test_copies_of_one_text_have_their_own_times():
+    class OneByOne(ScriptedEngine):
+        def start(self, draft):
+            self.info = dataclasses.replace(self.info, max_sequences=1)
+            super().start(draft)
+
+    world = World()
+    world.engine = OneByOne(lambda beam, seed: r"\boxed{7}", clock=world.clock, pass_s=0.5)
+    world.driver = Driver(world.engine, world.verifier)
+    [result] = world.run(world.job("best_of_n", n=3))
+    assert [candidate.finished_s for candidate in result.candidates] == [1.0, 2.0, 3.0]
+    assert {candidate.score for candidate in result.candidates} == {0.5}
+
+
+def test_waiting_for_scores_is_no_part_of_when_a_beam_was_drawn():
+    world = World(pass_s=0.5, token_s=1.0)
+    [result] = world.run(world.job("beam", n=1, m=1, budget_s=1000.0))
+    [candidate] = result.candidates
+    read = sum(len(step.token_ids) for step in candidate.beam.steps[:-1])  # each step is judged before the next
+    assert candidate.finished_s == 0.5 * candidate.beam.num_tokens + 1.0 * read
+
+
+def test_what_is_cut_off_ends_at_the_deadline_or_where_its_token_limit_was_reached():
+    world = World(write=lambda beam, seed: "and so on " * 100, pass_s=0.25)
+    [cut] = world.run(world.job("majority", budget_s=10.0, max_tokens=1000))
+    assert {candidate.finished_s for candidate in cut.candidates} == {world.clock.now_s}
+    world = World(write=lambda beam, seed: "step\n\n" * 50, pass_s=0.25, token_s=1.0)
+    [full] = world.run(world.job("beam", n=1, m=1, max_tokens=4))
+    [candidate] = full.candidates
+    assert candidate.beam.finish == "length"
+    assert candidate.finished_s == 4 * 0.25 + 1.0 * (4 - len(candidate.beam.steps[-1].token_ids))
+
+
+def test_tokens_are_counted_as_the_engine_says_where_the_ids_of_steps_do_not_tell():
+    class Endpoint(ScriptedEngine):
+        def open(self, prompt):
+            super().open(prompt)
+            return ()
+
+        def advance(self, deadline):
+            done = super().advance(deadline)
+            return [dataclasses.replace(each, prompt_tokens=12, drawn_tokens=100) for each in done]
+
+    world = World()
+    world.engine = Endpoint(write_rest)
+    world.driver = Driver(world.engine, None)
+    [result] = world.run(world.job("majority", n=3))
+    assert (result.usage.prompt_tokens, result.usage.decoded_tokens) == (12, 300)
+    drawn = 2 * world.engine.info.num_params * (300 + result.usage.prefilled_tokens)
+    assert result.usage.solver_flops == drawn
 
 
 def test_copies_of_one_text_are_judged_once_and_share_their_score():

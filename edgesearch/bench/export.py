@@ -6,7 +6,7 @@
 
 JSONL and Parquet hold the same: one outcome a line or row, with its candidates inside. Recorded samples are what
 `--samples` and a recipe's engine of the kind `samples` read. All three stream, in the order of `Store.outcomes`, so
-that equal runs export alike, and all write beside the file and then replace it: a file of that name is always whole.
+that equal runs export alike, and a file of that name is always whole (files.py).
 
 Not covered: reading them back, the tables and charts of a report.
 """
@@ -14,14 +14,14 @@ Not covered: reading them back, the tables and charts of a report.
 import dataclasses
 import importlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
+from edgesearch.bench.files import replaced
 from edgesearch.bench.recipe import Cell
-from edgesearch.bench.store import Grade, GradedCandidate, Outcome, Store
+from edgesearch.bench.records import Grade, GradedCandidate, Outcome
+from edgesearch.bench.store import Store
 from edgesearch.errors import EdgesearchError, UsageError
 from edgesearch.types import SCHEMA_VERSION, ModelNames, StrategyUsed, Usage
 
@@ -78,7 +78,10 @@ def to_parquet(store: Store, path: str | Path) -> int:
     arrow, parquet = _arrow("pyarrow"), _arrow("pyarrow.parquet")
     schema = _schema(arrow)
     count = 0
-    with _replaced(store, Path(path)) as file, parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+    with (
+        replaced(Path(path), stores=[store.path]) as file,
+        parquet.ParquetWriter(file, schema, compression="zstd") as writer,
+    ):
         for batch in _batches(_outcome_objects(store)):
             writer.write_table(arrow.Table.from_pylist(batch, schema=schema))
             count += len(batch)
@@ -118,40 +121,11 @@ def _batches(objects: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]
 
 def _write_lines(store: Store, path: Path, objects: Iterable[Mapping[str, Any]]) -> int:
     count = 0
-    with _replaced(store, path) as file:
+    with replaced(path, stores=[store.path]) as file:
         for each in objects:
             file.write(json.dumps(each, ensure_ascii=False, allow_nan=False).encode() + b"\n")
             count += 1
     return count
-
-
-@contextmanager
-def _replaced(store: Store, path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of `path` once it is whole and on the disk; after an error, nothing has changed."""
-    own = {store.path.resolve().with_name(store.path.resolve().name + end) for end in ("", "-wal", "-shm", "-lock")}
-    if path.resolve() in own:
-        raise UsageError(f"{path} belongs to the store itself; export to another file")
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; give the path of a file")
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise EdgesearchError(f"{path} cannot be written ({reason}); free some space or export elsewhere") from error
-    finally:
-        _removed(beside)
-
-
-def _removed(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return  # it could not even be made; the error that says so is under way
 
 
 # ------------------------------------------------------------------------------------------------------------- Parquet

@@ -13,14 +13,14 @@ Not covered: starting and ending the process (process.py), what it does (worker.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self
 
 from edgesearch import answer, errors
 from edgesearch.bench.recipe import Cell, EndpointEngine, GgufEngine
-from edgesearch.bench.store import GradedCandidate
+from edgesearch.bench.records import GradedCandidate
 from edgesearch.errors import EdgesearchError
 from edgesearch.types import Candidate, Finish, ModelNames, Problem, Solution, StrategyUsed, Usage
 
@@ -80,18 +80,19 @@ class Solved:
     warnings: tuple[str, ...] = ()
     candidates: tuple[GradedCandidate, ...] = ()
     """All of them `is_right=False`, as nobody has graded them yet."""
+    joules: float | None = None
+    """What the whole machine spent meanwhile; None where that is not counted."""
 
     @classmethod
-    def of(cls, solution: Solution, *, started_s: float, ended_s: float, candidate_ends_s: Sequence[float]) -> Self:
+    def of(cls, solution: Solution, *, started_s: float, ended_s: float, joules: float | None = None) -> Self:
         """What is kept of a solution.
 
         Args:
             solution: as the pipeline returned it.
-            started_s: Unix time.
+            started_s: Unix time at which the problem was given to it.
             ended_s: Unix time.
-            candidate_ends_s: Unix time at which each candidate was finished.
+            joules: as the field.
         """
-        pairs = zip(solution.candidates, candidate_ends_s, strict=True)
         return cls(
             answer=solution.answer,
             chosen=_chosen(solution),
@@ -104,12 +105,16 @@ class Solved:
             strategy=solution.strategy,
             models=solution.models,
             warnings=solution.warnings,
-            candidates=tuple(ungraded(candidate, ends_s) for candidate, ends_s in pairs),
+            candidates=tuple(ungraded(candidate, started_s) for candidate in solution.candidates),
+            joules=joules,
         )
 
     def as_json(self) -> Message:
         """For the line."""
-        return dataclasses.asdict(self)
+        fields = _shallow(self)
+        for name in ("usage", "strategy", "models"):
+            fields[name] = _shallow(fields[name])
+        return {**fields, "candidates": [_shallow(candidate) for candidate in self.candidates]}
 
     @classmethod
     def from_json(cls, found: Message) -> Self:
@@ -126,9 +131,15 @@ class Solved:
         return cls(**fields)
 
 
-def ungraded(candidate: Candidate, ended_s: float | None = None) -> GradedCandidate:
-    """What is kept of a candidate before it is graded."""
+def _shallow(made: Any) -> Message:
+    """The fields of a dataclass as they are; `dataclasses.asdict` copies each value, ten times as long for 64 texts."""
+    return {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
+
+
+def ungraded(candidate: Candidate, started_s: float = 0.0) -> GradedCandidate:
+    """What is kept of a candidate of a solve that was started at that Unix time, before it is graded."""
     answer_class = None if candidate.answer is None else _class(candidate.answer)
+    ended_s = None if candidate.finished_s is None else started_s + candidate.finished_s
     return GradedCandidate.of(candidate, answer_class=answer_class, is_right=False, ended_s=ended_s)
 
 

@@ -17,7 +17,7 @@ from typing import Self
 
 from edgesearch.answer import extract_flexible
 from edgesearch.bench.messages import Solved
-from edgesearch.bench.store import Grade, GradedCandidate, Outcome, Status
+from edgesearch.bench.records import Grade, GradedCandidate, Outcome, Status
 from edgesearch.bench.units import Unit
 from edgesearch.tasks import grading
 from edgesearch.tasks.base import Sample
@@ -73,6 +73,7 @@ class OutcomeGrader:
             ended_s=solved.ended_s,
             wall_s=solved.wall_s,
             load_s=load_s,
+            joules=solved.joules,
             answer=solved.answer,
             chosen=solved.chosen,
             grades=self._grades(sample, solved),
@@ -99,7 +100,8 @@ class OutcomeGrader:
         )
 
     def _candidate(self, sample: Sample, candidate: GradedCandidate) -> GradedCandidate:
-        return dataclasses.replace(candidate, is_right=self._is_right(sample, candidate.answer) is True)
+        is_right = self._is_right(sample, candidate.answer) is True
+        return dataclasses.replace(candidate, is_right=True) if is_right else candidate
 
     def _is_right(self, sample: Sample, answer: str | None) -> bool | None:
         """As `Compare`, each answer to a sample once; no answer is not right."""

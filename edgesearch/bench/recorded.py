@@ -24,7 +24,7 @@ from typing import Any
 from edgesearch import answer, search
 from edgesearch.bench.messages import Solved, ungraded
 from edgesearch.bench.recipe import Cell, SamplesEngine
-from edgesearch.bench.store import GradedCandidate
+from edgesearch.bench.records import GradedCandidate
 from edgesearch.choice import choose
 from edgesearch.errors import UsageError
 from edgesearch.search.select import aggregate

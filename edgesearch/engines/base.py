@@ -70,6 +70,17 @@ class Drafted:
     """Context tokens taken from the KV cache."""
     seconds: float
     """From its first decode to its last."""
+    prompt_tokens: int | None = None
+    """Length of the rendered prompt, from engines that learn it only with an answer; None where `open` told it."""
+    drawn_tokens: int | None = None
+    """Tokens drawn, where that is not the number of the steps' ids; None where it is."""
+
+    @property
+    def num_drawn(self) -> int:
+        """Tokens drawn for it."""
+        if self.drawn_tokens is not None:
+            return self.drawn_tokens
+        return sum(len(step.token_ids) for step in self.steps)
 
     @property
     def beam(self) -> Beam:

@@ -13,7 +13,8 @@ import pytest
 from edgesearch.bench import export
 from edgesearch.bench.export import to_jsonl, to_parquet, to_samples
 from edgesearch.bench.recipe import Cell
-from edgesearch.bench.store import Grade, GradedCandidate, Outcome, RunInfo, Store
+from edgesearch.bench.records import Grade, GradedCandidate, Outcome, RunInfo
+from edgesearch.bench.store import Store
 from edgesearch.errors import EdgesearchError, UsageError
 from edgesearch.types import ModelNames, StrategyUsed, Usage
 

@@ -7,7 +7,7 @@ import pytest
 from edgesearch.bench.messages import Solved
 from edgesearch.bench.outcomes import ARITHMETIC, OutcomeGrader, failed
 from edgesearch.bench.recipe import Cell
-from edgesearch.bench.store import Grade, GradedCandidate, Outcome
+from edgesearch.bench.records import Grade, GradedCandidate, Outcome
 from edgesearch.bench.units import Unit
 from edgesearch.errors import UsageError
 from edgesearch.tasks import grading

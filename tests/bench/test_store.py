@@ -21,17 +21,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgesearch.bench.database import APPLICATION_ID
 from edgesearch.bench.recipe import Cell
-from edgesearch.bench.store import (
-    APPLICATION_ID,
-    SCHEMA_VERSION,
-    UNANSWERED,
-    Grade,
-    GradedCandidate,
-    Outcome,
-    RunInfo,
-    Store,
-)
+from edgesearch.bench.records import UNANSWERED, Grade, GradedCandidate, Outcome, RunInfo
+from edgesearch.bench.schema import SCHEMA_VERSION, SELECT_FIGURES
+from edgesearch.bench.store import Store
 from edgesearch.errors import EdgesearchError, IntegrityError, UsageError
 from edgesearch.tasks.base import Sample
 from edgesearch.types import Beam, Candidate, ModelNames, Problem, Prompt, Step, StrategyUsed, Usage
@@ -72,6 +66,7 @@ def outcome(number: int = 0, num_candidates: int = 2, **changes: Any) -> Outcome
         "ended_s": 1_700_000_002.5,
         "wall_s": 2.5,
         "load_s": 0.5,
+        "joules": 31.25,
         "answer": "0",
         "chosen": 0 if num_candidates else None,
         "grades": (Grade("answer-1", "strict", "0", True), Grade("math-verify-0.8", "flexible", None, None)),
@@ -226,6 +221,14 @@ def test_outcomes_are_read_without_their_candidates_when_these_are_not_wanted(st
     assert found == dataclasses.replace(outcome(1), candidates=(), chosen=None)
 
 
+def test_one_outcome_is_read_by_its_cell_and_sample(store: Store):
+    store.add(outcome(1))
+    store.add(outcome(2, cell=OTHER))
+    assert store.outcome(CELL, "sample-001") == outcome(1)
+    assert store.outcome(OTHER, "sample-001") is None
+    assert store.outcome("unheard of", "sample-001") is None
+
+
 def test_readers_hold_one_outcome_at_a_time_and_columns_hold_no_text(path: Path):
     num_outcomes, text = 40, "x" * 20_000
     with Store.open(path, RUN) as store:
@@ -243,9 +246,7 @@ def test_readers_hold_one_outcome_at_a_time_and_columns_hold_no_text(path: Path)
 
 
 def test_columns_are_read_from_the_index_and_need_no_sorting(store: Store):
-    from edgesearch.bench.store import _SELECT_FIGURES
-
-    plan = " ".join(row[3] for row in store._db.execute(f"EXPLAIN QUERY PLAN {_SELECT_FIGURES}", (CELL,)))
+    plan = " ".join(row[3] for row in store._db.execute(f"EXPLAIN QUERY PLAN {SELECT_FIGURES}", (CELL,)))
     assert "COVERING INDEX candidate_figures" in plan
     assert "TEMP B-TREE" not in plan
 
@@ -262,6 +263,9 @@ def test_columns_are_read_from_the_index_and_need_no_sorting(store: Store):
         ({"status": "unanswered"}, "answer must be there for correct and wrong only"),
         ({"answer": None}, "answer must be there for correct and wrong only"),
         ({"chosen": 2}, r"chosen must be None or in \[0, 2\)"),
+        ({"joules": -1.0}, "joules must be None or >= 0 and finite"),
+        ({"joules": float("nan")}, "joules must be"),
+        ({"joules": float("inf")}, "joules must be"),
     ],
 )
 def test_an_outcome_that_contradicts_itself_is_refused(change: dict[str, Any], message: str):
@@ -405,9 +409,46 @@ def test_a_store_from_a_newer_version_is_refused_with_the_pip_command(path: Path
     Store.open(path, RUN).close()
     sql(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     for opened in (lambda: Store.open(path, RUN), lambda: Store.read(path)):
-        with pytest.raises(UsageError, match=r"newer edgesearch .*version 2.*pip install --upgrade edgesearch"):
+        with pytest.raises(UsageError, match=r"newer edgesearch .*version 3.*pip install --upgrade edgesearch"):
             opened()
     assert sql(path, "PRAGMA user_version") == [(SCHEMA_VERSION + 1,)]
+
+
+def of_version_1(path: Path) -> None:
+    """Makes a store what it was before joules were kept."""
+    sql(path, "ALTER TABLE outcomes DROP COLUMN joules")
+    sql(path, "PRAGMA user_version = 1")
+
+
+def test_a_store_of_version_1_is_read_as_it_is_without_joules(path: Path):
+    with Store.open(path, RUN) as store:
+        store.add(outcome(1))
+    of_version_1(path)
+    with Store.read(path) as store:
+        assert list(store.outcomes()) == [outcome(1, joules=None)]
+        assert len(store.columns(CELL).score) == 2
+    assert sql(path, "PRAGMA user_version") == [(1,)]
+
+
+def test_a_run_of_version_1_goes_on_in_the_present_version(path: Path):
+    with Store.open(path, RUN) as store:
+        store.add(outcome(1))
+    of_version_1(path)
+    with Store.open(path, RUN) as store:
+        store.add(outcome(2))
+        assert list(store.outcomes()) == [outcome(1, joules=None), outcome(2)]
+    assert sql(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
+    columns = [row[1] for row in sql(path, "PRAGMA table_info(outcomes)")]
+    Store.open(path.with_name("new.sqlite"), RUN).close()
+    assert set(columns) == {row[1] for row in sql(path.with_name("new.sqlite"), "PRAGMA table_info(outcomes)")}
+
+
+def test_a_run_of_something_else_leaves_a_store_of_version_1_as_it_was(path: Path):
+    Store.open(path, RUN).close()
+    of_version_1(path)
+    with pytest.raises(IntegrityError):
+        Store.open(path, dataclasses.replace(RUN, task_digest="another"))
+    assert sql(path, "PRAGMA user_version") == [(1,)]
 
 
 @pytest.mark.parametrize("content", [b"notes", b"notes " * 500, b"SQLite format 3\0" + b"?" * 2000])
@@ -524,7 +565,8 @@ READER_WITHOUT_RIGHTS = f"""
     import os
     import sys
     from edgesearch.bench.recipe import Cell
-    from edgesearch.bench.store import RunInfo, Store
+    from edgesearch.bench.records import RunInfo
+    from edgesearch.bench.store import Store
     from edgesearch.errors import EdgesearchError
 
     if os.geteuid() == 0:  # the superuser may write anywhere
@@ -565,7 +607,8 @@ def test_a_folder_that_cannot_be_written_to_is_read_from_and_refused_for_writing
 HOLDER = f"""
     import sys
     from edgesearch.bench.recipe import Cell
-    from edgesearch.bench.store import RunInfo, Store
+    from edgesearch.bench.records import RunInfo
+    from edgesearch.bench.store import Store
     store = Store.open(sys.argv[1], {RUN!r})
     print("open", flush=True)
     sys.stdin.read()
@@ -635,7 +678,8 @@ class Killed:
     CODE = """
         import sys
         from edgesearch.bench.recipe import Cell
-        from edgesearch.bench.store import GradedCandidate, Outcome, RunInfo, Store
+        from edgesearch.bench.records import GradedCandidate, Outcome, RunInfo
+        from edgesearch.bench.store import Store
 
         def unit(number):
             cell = run.cells[number % len(run.cells)].key

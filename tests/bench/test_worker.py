@@ -3,24 +3,22 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edgesearch.bench import worker
+from edgesearch.bench import energy, worker
+from edgesearch.bench.energy import Counters
 from edgesearch.bench.messages import Load, Message, Solved, failure, raised, solve_request, ungraded
 from edgesearch.bench.process import Worker
 from edgesearch.bench.recipe import Cell, EndpointEngine, GgufEngine
-from edgesearch.bench.worker import Stopwatch, TimedPipeline, serve
-from edgesearch.budget import Budget
+from edgesearch.bench.worker import MeasuredPipeline, serve
 from edgesearch.catalog import SolverSpec
-from edgesearch.engines.base import Draft
 from edgesearch.engines.scripted import ScriptedEngine
 from edgesearch.errors import EdgesearchError, EndpointError, ModelNotFound, UsageError
 from edgesearch.pipeline import Pipeline
-from edgesearch.types import Beam, Candidate, Problem, Prompt, Sampling, Step
+from edgesearch.types import Beam, Candidate, Problem, Prompt, Step
 
 ENGINE = GgufEngine("small", "nano", "none", threads=1)
 LOAD = Load(ENGINE, 4, None)
@@ -35,8 +33,8 @@ def scripted_pipeline() -> Pipeline:
 
 
 @pytest.fixture
-def pipeline() -> TimedPipeline:
-    return TimedPipeline(scripted_pipeline())
+def pipeline() -> MeasuredPipeline:
+    return MeasuredPipeline(scripted_pipeline(), Counters([]))
 
 
 def ask(pipeline: Any, *requests: Message) -> list[Message]:
@@ -66,7 +64,7 @@ def test_a_request_to_solve_holds_the_options_of_the_cell_and_no_target():
     }  # fmt: skip
 
 
-def test_what_was_solved_survives_the_line(pipeline: TimedPipeline):
+def test_what_was_solved_survives_the_line(pipeline: MeasuredPipeline):
     solved = pipeline.solve(request()["solve"])
     assert solved.candidates
     assert Solved.from_json(json.loads(json.dumps(solved.as_json()))) == solved
@@ -98,7 +96,7 @@ def test_an_error_of_another_class_is_of_the_base_class(kind: Any):
 # -- answers -----------------------------------------------------------------------------------------------------------
 
 
-def test_every_candidate_is_told_with_its_text_class_finish_and_time(pipeline: TimedPipeline):
+def test_every_candidate_is_told_with_its_text_class_finish_and_time(pipeline: MeasuredPipeline):
     solved = pipeline.solve(request()["solve"])
     assert len(solved.candidates) == 4
     assert {each.text for each in solved.candidates} <= set(TEXTS)
@@ -109,20 +107,20 @@ def test_every_candidate_is_told_with_its_text_class_finish_and_time(pipeline: T
     assert ends == sorted(ends)  # they come in the order in which they were finished
 
 
-def test_the_chosen_candidate_is_the_one_whose_answer_is_given(pipeline: TimedPipeline):
+def test_the_chosen_candidate_is_the_one_whose_answer_is_given(pipeline: MeasuredPipeline):
     solved = pipeline.solve(request()["solve"])
     assert solved.chosen is not None
     assert solved.candidates[solved.chosen].answer == solved.answer
 
 
-def test_loading_is_answered_first_and_then_unit_after_unit(pipeline: TimedPipeline):
+def test_loading_is_answered_first_and_then_unit_after_unit(pipeline: MeasuredPipeline):
     replies = ask(pipeline, {"load": LOAD.as_json()}, request(), request())
     assert [reply["id"] for reply in replies] == [1, 2, 3]
     assert replies[0] == {"id": 1, "load_s": 0.5}
     assert Solved.from_json(replies[1]["solved"]).answer in ("4", "5")
 
 
-def test_a_unit_that_cannot_be_solved_is_an_error_and_the_next_is_solved(pipeline: TimedPipeline):
+def test_a_unit_that_cannot_be_solved_is_an_error_and_the_next_is_solved(pipeline: MeasuredPipeline):
     replies = ask(pipeline, {"load": LOAD.as_json()}, request("word " * 5000), request())
     assert replies[1]["kind"] == "ContextOverflow"
     assert "solved" in replies[2]
@@ -167,9 +165,13 @@ def test_an_endpoint_is_connected_to_as_the_recipe_says(monkeypatch: pytest.Monk
         return scripted_pipeline()
 
     monkeypatch.setattr("edgesearch.pipeline.load_endpoint", connect)
-    engine = EndpointEngine("far", "http://127.0.0.1:1/v1", "llama", "KEY", 4, "consensus")
+    options = {
+        "like": "nano", "verifier": "consensus", "mode": "chat", "template": None, "api_key_env": "KEY",
+        "concurrency": 4, "choices_per_request": 2, "timeout_s": 9.0, "check": False,
+    }  # fmt: skip
+    engine = EndpointEngine("far", "http://127.0.0.1:1/v1", "llama", params=8, **options)
     assert worker.load(Load(engine, 16)).load_s == 0.5
-    options = {"verifier": "consensus", "api_key_env": "KEY", "concurrency": 4, "max_n": 16}
+    options |= {"num_params": 8, "max_n": 16}
     assert asked == [(("http://127.0.0.1:1/v1", "llama"), options)]
 
 
@@ -177,31 +179,43 @@ def test_nothing_asked_is_nothing_done():
     assert serve([], lambda reply: None) == 0
 
 
-# -- times -------------------------------------------------------------------------------------------------------------
+# -- times and joules --------------------------------------------------------------------------------------------------
 
 
-def test_equal_texts_have_their_own_times_in_their_order(monkeypatch: pytest.MonkeyPatch):
-    clock: Iterator[float] = iter((1.0, 2.0, 3.0))
-    monkeypatch.setattr(worker.time, "time", lambda: next(clock))
-    watch = Stopwatch(ScriptedEngine(lambda beam, seed: ""))
-    prompt = Prompt("?")
-    watch.open(prompt)
-    for _ in range(2):
-        watch.start(Draft(Beam(prompt), Sampling(), 0, 10, is_to_end=True))
-        assert len(watch.advance(Budget(10).start())) == 1
-    found = [candidate(prompt, text) for text in ("", "", "", "elsewhere")]
-    assert watch.ends_s(found, 9.0) == [1.0, 2.0, 2.0, 9.0]
-    watch.reset()
-    assert watch.ends_s(found[:1], 9.0) == [9.0]
+class Meter:
+    """Gives its readings one by one."""
+
+    description = "a test"
+
+    def __init__(self, *readings: float | None) -> None:
+        self.readings = list(readings)
+
+    def read_joules(self) -> float | None:
+        return self.readings.pop(0)
+
+
+@pytest.mark.parametrize(("readings", "joules"), [((3.0, 5.5), 2.5), ((None, None), None), ((5.5, 3.0), None)])
+def test_a_unit_carries_the_joules_between_its_beginning_and_its_end(readings: Any, joules: float | None):
+    assert MeasuredPipeline(scripted_pipeline(), Meter(*readings)).solve(request()["solve"]).joules == joules
+
+
+def test_joules_are_counted_for_models_that_run_here_and_for_no_endpoint(monkeypatch: pytest.MonkeyPatch):
+    meter = Meter(1.0, 2.0)
+    monkeypatch.setattr("edgesearch.bench.energy.find", lambda: meter)
+    for name in ("load", "load_endpoint"):
+        monkeypatch.setattr(f"edgesearch.pipeline.{name}", lambda *place, **options: scripted_pipeline())
+    far = worker.load(Load(EndpointEngine("far", "http://127.0.0.1:1/v1", "llama"), 4))
+    assert far.solve(request()["solve"]).joules is None
+    assert worker.load(LOAD).solve(request()["solve"]).joules == 1.0
 
 
 def candidate(prompt: Prompt, text: str) -> Candidate:
-    return Candidate(Beam(prompt, (Step(text, (1,), -0.5, "stop"),)), None, None)
+    return Candidate(Beam(prompt, (Step(text, (1,), -0.5, "stop"),)), None, None, finished_s=0.25)
 
 
 def test_a_candidate_without_an_answer_has_no_class():
     kept = ungraded(candidate(Prompt("?"), "no idea"), 3.0)
-    assert (kept.answer, kept.answer_class, kept.ended_s, kept.num_tokens) == (None, None, 3.0, 1)
+    assert (kept.answer, kept.answer_class, kept.ended_s, kept.num_tokens) == (None, None, 3.25, 1)
 
 
 # -- the process -------------------------------------------------------------------------------------------------------
@@ -214,6 +228,25 @@ def test_the_process_replies_on_its_own_stdout():
     finally:
         process.close()
     assert (reply["id"], reply["kind"]) == (1, "ModelNotFound")
+
+
+def test_a_built_in_model_tells_when_each_candidate_was_drawn_and_joules_where_they_are_counted():
+    process = Worker(worker.COMMAND)
+    try:
+        assert "load_s" in process.ask({"load": LOAD.as_json()}, 120.0)
+        reply = process.ask(
+            request("Ana has 3 apples. Ana buys 4 more apples. How many apples does Ana have now?"), 60.0
+        )
+    finally:
+        process.close()
+    solved = Solved.from_json(reply["solved"])
+    ends = [each.ended_s or 0.0 for each in solved.candidates]
+    assert len(ends) == 4
+    assert solved.started_s < ends[0]
+    assert ends == sorted(ends)
+    assert ends[-1] < solved.ended_s
+    is_counted = energy.find().read_joules() is not None
+    assert solved.joules is None or (is_counted and solved.joules >= 0)
 
 
 def test_the_process_ends_when_its_stdin_does_also_in_the_middle_of_a_solve():
