@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from edgesearch.budget import parse_duration
 from edgesearch.errors import EdgesearchError, NoAnswer, UsageError
@@ -24,6 +25,7 @@ from .problems import Line, opened, read_lines, read_problem
 from .terminal import note, one_line, say, warn
 
 if TYPE_CHECKING:
+    from edgesearch.engines.openai_protocol import Mode
     from edgesearch.pipeline import Pipeline
 
 _EXAMPLES = """\b
@@ -32,11 +34,14 @@ Examples:
   edgesearch solve --budget 30s --show-steps @problem.txt
   edgesearch solve --model hf:Qwen/Qwen2.5-1.5B-Instruct-GGUF:Q4_K_M --budget 1m - < problem.txt
   edgesearch solve --jsonl problems.jsonl --budget 5s > solutions.jsonl
+  edgesearch solve --endpoint http://localhost:8000/v1 --model Qwen/Qwen2.5-7B-Instruct --template chatml "..."
 
 \b
 Put -- before a problem that starts with a minus sign; pipe in one that starts with @.
 Exits with 0 if answered, 3 if not; with --jsonl with 1 if any line could not be solved.
 """
+_OF_ENDPOINTS = ("api_key_env", "like", "template", "mode", "concurrency")
+"""Parameters that mean nothing without --endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,30 @@ class Search:
     max_tokens: int | None
     temperature: float | None
     seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the flags say about where the models run and what is loaded."""
+
+    model: str
+    verifier: str
+    max_n: int | None
+    max_tokens: int | None
+    threads: int | None
+    is_checked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What the flags say about an endpoint."""
+
+    url: str
+    api_key_env: str | None
+    like: str | None
+    mode: "Mode"
+    template: str | None
+    concurrency: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +130,7 @@ def _known_strategy(ctx: click.Context, param: click.Parameter, value: str) -> s
     default="nano",
     show_default=True,
     metavar="MODEL",
-    help="The solver: a name, PATH.gguf, or hf:REPO[:QUANT|FILE].",
+    help="The solver: a name, PATH.gguf, or hf:REPO[:QUANT|FILE]; with --endpoint the server's name for it.",
 )
 @click.option(
     "--verifier",
@@ -176,6 +205,46 @@ def _known_strategy(ctx: click.Context, param: click.Parameter, value: str) -> s
     metavar="THREADS",
     help="CPU threads that decode.",
 )
+@click.option(
+    "--endpoint",
+    show_default="none: the model runs here",
+    metavar="URL",
+    help="Draft through an OpenAI-compatible server, such as http://localhost:8000/v1.",
+)
+@click.option(
+    "--api-key-env",
+    show_default="none: no key is sent",
+    metavar="VARIABLE",
+    help="The environment variable that holds the endpoint's key.",
+)
+@click.option(
+    "--like",
+    show_default="none",
+    metavar="MODEL",
+    help="A local GGUF of the endpoint's model: its template, vocabulary and verifier.",
+)
+@click.option(
+    "--template",
+    show_default="that of --like, or plain text",
+    metavar="NAME",
+    help="Chat template for the endpoint: plain, chatml, llama-3, or a Jinja file.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["completions", "chat"]),
+    default="completions",
+    show_default=True,
+    metavar="API",
+    help="API of the endpoint; chat (the server's own template) draws whole solutions only.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 1024),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Requests to the endpoint under way together.",
+)
 @click.option("--json", "is_json", is_flag=True, show_default="the answer alone", help="Print one JSON object.")
 @click.option(
     "--jsonl",
@@ -195,6 +264,8 @@ def solve(
     model: str, verifier: str, no_check: bool, threads: int | None,
     strategy: str, n: int | None, m: int, aggregator: str | None,
     max_tokens: int | None, temperature: float | None, seed: int,
+    endpoint: str | None, api_key_env: str | None, like: str | None, template: str | None, mode: "Mode",
+    concurrency: int,
     is_json: bool, show_steps: bool, is_verbose: bool, is_quiet: bool, no_progress: bool,
 ) -> None:  # fmt: skip
     """Solve PROBLEM (text, - for standard input, or @FILE) within a budget and print the answer.
@@ -204,18 +275,17 @@ def solve(
     if jsonl is not None and problem is not None:
         raise UsageError("give either a PROBLEM or --jsonl, not both")
     search = Search(strategy, n, m, aggregator, max_tokens, temperature, seed)
+    source = Source(model, verifier, n, max_tokens, threads, not no_check)
+    _check_endpoint_flags(ctx, endpoint)
+    server = None if endpoint is None else Server(endpoint, api_key_env, like, mode, template, concurrency)
     output = Output(is_json or jsonl is not None, show_steps, is_verbose, is_quiet, not (no_progress or is_quiet))
     with Interrupts() as interrupts, opened(jsonl) as stream:
         single = read_problem(problem) if stream is None else None
         if output.has_progress:
-            note(f"Loading {one_line(model)} ...")  # before the slow imports
+            verb = "Loading" if server is None else "Connecting to the endpoint's"
+            note(f"{verb} {one_line(model)} ...")  # before the slow imports
         view = render.open_view(is_shown=output.has_progress)
-        with (
-            closing(view),
-            _loader(ctx)(
-                model, verifier, max_n=n, max_tokens=max_tokens, num_threads=threads, check=not no_check
-            ) as pipeline,
-        ):
+        with closing(view), _loaded(ctx, source) if server is None else _connected(source, server) as pipeline:
             run = Run(pipeline, search, output, view, interrupts)
             if single is not None:
                 exit_code = run.one(single, budget_s)
@@ -225,13 +295,55 @@ def solve(
     ctx.exit(exit_code)
 
 
-def _loader(ctx: click.Context) -> Callable[..., "Pipeline"]:
-    if ctx.obj is not None:
-        given: Callable[..., Pipeline] = ctx.obj["load"]
-        return given
-    from edgesearch.pipeline import load
+def _check_endpoint_flags(ctx: click.Context, endpoint: str | None) -> None:
+    """Whether the flags about where the model runs fit together.
 
-    return load
+    Raises:
+        UsageError: they contradict each other, or the server's model is not named.
+    """
+
+    def is_given(name: str) -> bool:
+        return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+
+    if endpoint is None:
+        for name in filter(is_given, _OF_ENDPOINTS):
+            raise UsageError(f"--{name.replace('_', '-')} is about a server; name one with --endpoint URL")
+    elif is_given("threads"):
+        raise UsageError("--threads is about a model that runs here; with --endpoint the server decodes")
+    elif not is_given("model"):
+        raise UsageError("--endpoint needs --model, the name that the server has for the model")
+
+
+def _loaded(ctx: click.Context, source: Source) -> "Pipeline":
+    if ctx.obj is not None:
+        load: Callable[..., Pipeline] = ctx.obj["load"]
+    else:
+        from edgesearch.pipeline import load
+    return load(
+        source.model,
+        source.verifier,
+        max_n=source.max_n,
+        max_tokens=source.max_tokens,
+        num_threads=source.threads,
+        check=source.is_checked,
+    )
+
+
+def _connected(source: Source, server: Server) -> "Pipeline":
+    from edgesearch.pipeline import load_endpoint
+
+    return load_endpoint(
+        server.url,
+        source.model,
+        like=server.like,
+        verifier=source.verifier,
+        mode=server.mode,
+        template=server.template,
+        api_key_env=server.api_key_env,
+        concurrency=server.concurrency,
+        max_n=source.max_n,
+        check=source.is_checked,
+    )
 
 
 @dataclass(frozen=True, slots=True)

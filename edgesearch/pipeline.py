@@ -63,13 +63,7 @@ def load(
     start = time.monotonic()
     spec = catalog.solver(solver)
     engine = _load_engine(spec, max_n, max_tokens or spec.max_tokens, num_threads)
-    try:
-        scorer, name, warnings = _load_verifier(spec, verifier, engine)
-    except BaseException:
-        engine.close()
-        raise
-    exact = checks.check(spec.check) if check and spec.check and verifier != "none" else None
-    return Pipeline(spec, engine, scorer, name, check=exact, load_s=time.monotonic() - start, warnings=warnings)
+    return _assembled(spec, engine, verifier, check=check, start=start)
 
 
 def load_endpoint(
@@ -82,7 +76,9 @@ def load_endpoint(
     template: str | None = None,
     api_key_env: str | None = None,
     concurrency: int = 8,
-    max_n: int = 16,
+    max_n: int | None = None,
+    choices_per_request: int = 1,
+    num_params: int | None = None,
     timeout_s: float = 120.0,
     check: bool = True,
 ) -> "Pipeline":
@@ -93,12 +89,14 @@ def load_endpoint(
         model: the name that the server knows the solver by.
         like: a local solver (as in `load`) that is the same model: its prompt, limits, chat template, vocabulary and
             check apply. Without one: general settings, and no verifier that reads token ids.
-        verifier: as in `load`; `auto` is that of `like`.
+        verifier: as in `load`; `auto` is that of `like`. One that reads token ids needs `like`.
         mode: `completions`, or `chat` for strategies that sample whole solutions.
         template: a name in `engines.endpoint.TEMPLATES` or the path of a Jinja file; default: `like`'s, else plain.
         api_key_env: the environment variable that holds the key; default: no key is sent.
         concurrency: requests under way together.
-        max_n: widest search.
+        max_n: widest search; default 16.
+        choices_per_request: drafts of one beam that share a request; above 1 a draft is not fixed by its seed alone.
+        num_params: of the model, for counting FLOPs; default: what `like` or the server says, else none are counted.
         timeout_s: of one request; a deadline may end it sooner.
         check: as in `load`; the check is that of `like`.
 
@@ -110,10 +108,13 @@ def load_endpoint(
     from edgesearch.engines.openai_api import EndpointConfig, printable
 
     start = time.monotonic()
-    spec = catalog.solver(like) if like is not None else SolverSpec(printable(model), Path())
     if like is None and verifier not in ("none", "consensus", "auto"):
-        raise UsageError(f"verifier {verifier} reads token ids: name a local GGUF of the same model, or use consensus")
-    config = EndpointConfig(mode=mode, concurrency=concurrency, max_n=max_n)
+        raise UsageError(
+            f"verifier {verifier} reads token ids: name a local GGUF of the same model (--like), or use consensus"
+        )
+    spec = catalog.solver(like) if like is not None else SolverSpec(printable(model), Path())
+    width = _MAX_N[False] if max_n is None else max_n
+    config = EndpointConfig(mode, concurrency, width, choices_per_request, num_params=num_params or 0)
     engine = connect(
         url,
         model,
@@ -123,6 +124,11 @@ def load_endpoint(
         api_key_env=api_key_env,
         vocabulary=spec.path if like is not None else None,
     )
+    return _assembled(spec, engine, verifier, check=check, start=start)
+
+
+def _assembled(spec: SolverSpec, engine: Engine, verifier: str, *, check: bool, start: float) -> "Pipeline":
+    """The pipeline over a loaded engine: loads its verifier and check, and closes the engine where that fails."""
     try:
         scorer, name, warnings = _load_verifier(spec, verifier, engine)
     except BaseException:

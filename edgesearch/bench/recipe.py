@@ -35,20 +35,34 @@ import itertools
 import json
 import math
 import re
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgesearch import search, tasks
+from edgesearch.bench import toml_tables
+from edgesearch.bench.toml_tables import (
+    TYPE_NAMES,
+    Place,
+    as_float,
+    check_keys,
+    check_known,
+    entries,
+    is_a,
+    read_text,
+    require,
+    require_known,
+    shown,
+    unknown,
+)
 from edgesearch.budget import MAX_BUDGET_S
 from edgesearch.errors import UsageError
 from edgesearch.search.base import SearchConfig
 from edgesearch.types import AGGREGATORS, Sampling
+
+if TYPE_CHECKING:
+    from edgesearch.engines.openai_protocol import Mode
 
 DEFAULT_M = 4
 """Children per kept beam, as in `Pipeline.solve`."""
@@ -59,6 +73,9 @@ MAX_SEED = 2**63 - 1
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _AUTO = "auto"
+_NO_SCORES = ("none", "consensus")
+"""Verifiers that have no weights and give no scores."""
+_TEMPLATE_END = ".jinja"
 _RECORDED = ("greedy", "majority", "best_of_n", "weighted")
 """Strategies that need nothing drawn: the recorded samples are the candidates."""
 
@@ -84,12 +101,12 @@ class TaskSpec:
     """Of the choice of samples, or of the generator."""
 
     def __post_init__(self) -> None:
-        _require_known("name", self.name, tasks.names())
+        require_known("name", self.name, tasks.names())
         for name in ("split", "prompt", "grader"):
             value = getattr(self, name)
-            _require(name, value is None or value.strip(), value, "not empty; leave it out for the task's own")
-        _require("limit", self.limit is None or self.limit >= 1, self.limit, ">= 1; leave it out for all samples")
-        _require("seed", 0 <= self.seed <= MAX_SEED, self.seed, f"in [0, {MAX_SEED}]")
+            require(name, value is None or value.strip(), value, "not empty; leave it out for the task's own")
+        require("limit", self.limit is None or self.limit >= 1, self.limit, ">= 1; leave it out for all samples")
+        require("seed", 0 <= self.seed <= MAX_SEED, self.seed, f"in [0, {MAX_SEED}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +127,9 @@ class GgufEngine:
 
     def __post_init__(self) -> None:
         _require_id(self.id)
-        _require("solver", self.solver.strip(), self.solver, "a name, a path or hf:OWNER/NAME")
-        _require("verifier", self.verifier.strip(), self.verifier, "auto, none, consensus, a name or a path")
-        _require("threads", self.threads is None or self.threads >= 1, self.threads, ">= 1")
+        require("solver", self.solver.strip(), self.solver, "a name, a path or hf:OWNER/NAME")
+        require("verifier", self.verifier.strip(), self.verifier, "auto, none, consensus, a name or a path")
+        require("threads", self.threads is None or self.threads >= 1, self.threads, ">= 1")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -122,7 +139,7 @@ class GgufEngine:
 
 @dataclass(frozen=True, slots=True)
 class EndpointEngine:
-    """A solver behind an OpenAI-compatible server."""
+    """A solver behind an OpenAI-compatible server; the options of `edgesearch.load_endpoint`."""
 
     kind: ClassVar[str] = "endpoint"
     id: str
@@ -133,35 +150,83 @@ class EndpointEngine:
     """The server's name for it."""
     api_key_env: str | None = None
     """The environment variable that holds the key; the key itself is never in a recipe."""
-    concurrency: int = 1
+    concurrency: int = 8
     """Most requests under way together."""
     verifier: str = "none"
-    """Runs here: none, consensus, a name or a path."""
+    """Runs here: none, consensus, and with `like` auto, a name or a path."""
+    like: str | None = None
+    """A local solver, as for `--model`, that is the same model: its prompt, chat template and vocabulary apply."""
+    mode: "Mode" = "completions"
+    """completions, or chat for strategies that draw whole solutions."""
+    template: str | None = None
+    """Of the turns: a name, or the path of a .jinja file; None for that of `like`, or plain text."""
+    choices_per_request: int = 1
+    """Drafts of one beam that share a request; above 1 the server's own draws tell them apart."""
+    timeout_s: float = 120.0
+    """Of one request; a deadline may end it sooner."""
+    params: int | None = None
+    """How many the model has, for counting FLOPs; None for what `like` or the server says, else 0 are counted."""
+    check: bool = True
+    """Whether answers go through the exact check that the manifest of `like` names."""
 
     def __post_init__(self) -> None:
+        from edgesearch.engines.http_client import HttpConfig, parse_url
+        from edgesearch.engines.openai_api import EndpointConfig
+
         _require_id(self.id)
-        self._check_url()
-        _require("model", self.model.strip(), self.model, "the server's name for the model")
-        _require(
-            "verifier", self.verifier.strip() not in ("", _AUTO), self.verifier, "none, consensus, a name or a path"
-        )
-        _require("concurrency", 1 <= self.concurrency <= 4096, self.concurrency, "in [1, 4096]")
+        parse_url(self.url)
+        require("model", self.model.strip(), self.model, "the server's name for the model")
+        EndpointConfig(self.mode, self.concurrency, choices_per_request=self.choices_per_request)
+        HttpConfig(timeout_s=self.timeout_s)
+        require("params", self.params is None or self.params >= 1, self.params, ">= 1; leave it out if unknown")
+        self._check_verifier()
+        self._check_template()
         if self.api_key_env is not None and not _VARIABLE.fullmatch(self.api_key_env):
             raise ValueError(  # what stands there may be the key, so it is not repeated
                 "api_key_env must be the name of an environment variable, such as OPENAI_API_KEY, not the key itself"
             )
 
-    def _check_url(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("url must not hold credentials; put the key into a variable and name it in api_key_env")
-        _require("url", parts.scheme in ("http", "https") and parts.netloc, self.url, "an http:// or https:// address")
+    def _check_verifier(self) -> None:
+        require("verifier", self.verifier.strip(), self.verifier, "none, consensus, auto, a name or a path")
+        require("like", self.like is None or self.like.strip(), self.like, "a name, a path or hf:OWNER/NAME")
+        if self.like is None and self.verifier not in _NO_SCORES:
+            raise ValueError(
+                f"verifier {self.verifier!r} needs the model's vocabulary: name a local GGUF of the same model as "
+                "like, or use none or consensus"
+            )
+
+    def _check_template(self) -> None:
+        from edgesearch.engines.endpoint import TEMPLATES
+
+        if self.template is None:
+            return
+        if self.mode == "chat":
+            raise ValueError("template has no effect in mode chat, where the server renders the turns; leave it out")
+        is_known = self.template in TEMPLATES or self.template.endswith(_TEMPLATE_END)
+        require("template", is_known, self.template, f"{', '.join(TEMPLATES)} or the path of a {_TEMPLATE_END} file")
+
+    @property
+    def template_file(self) -> Path | None:
+        """The file of the template; None where it has a name, or there is none."""
+        if self.template is None or not self.template.endswith(_TEMPLATE_END):
+            return None
+        return Path(self.template)
 
     @property
     def settings(self) -> dict[str, Any]:
         """What changes its results beside the content of its files."""
-        shown = {"url": self.url, "model": self.model, "concurrency": self.concurrency}
-        return shown | {"verifier": _verifier_word(self.verifier)}
+        return {
+            "url": self.url,
+            "model": self.model,
+            "concurrency": self.concurrency,
+            "verifier": _verifier_word(self.verifier),
+            "mode": self.mode,
+            "template": None if self.template_file else self.template,
+            "choices_per_request": self.choices_per_request,
+            "timeout_s": self.timeout_s,
+            "params": self.params,
+            "check": self.check,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +243,7 @@ class SamplesEngine:
 
     def __post_init__(self) -> None:
         _require_id(self.id)
-        _require(
+        require(
             "verifier", self.verifier.strip() not in ("", _AUTO), self.verifier, "none, consensus, a name or a path"
         )
 
@@ -227,14 +292,14 @@ class Recipe:
     """The file as it was; goes into the store."""
 
     def __post_init__(self) -> None:
-        _require("name", self.name.strip() and self.name.isprintable(), self.name, "a line of text")
-        _require(
+        require("name", self.name.strip() and self.name.isprintable(), self.name, "a line of text")
+        require(
             "seeds",
             self.seeds and len(set(self.seeds)) == len(self.seeds),
             list(self.seeds),
             "one or more different numbers",
         )
-        _require("seeds", all(0 <= seed <= MAX_SEED for seed in self.seeds), list(self.seeds), f"in [0, {MAX_SEED}]")
+        require("seeds", all(0 <= seed <= MAX_SEED for seed in self.seeds), list(self.seeds), f"in [0, {MAX_SEED}]")
         ids = [engine.id for engine in self.engines]
         twice = next((name for name in ids if ids.count(name) > 1), None)
         if twice is not None:
@@ -249,7 +314,7 @@ class Recipe:
         for engine in self.engines:
             if engine.id == name:
                 return engine
-        raise UsageError(_unknown("engine", name, [engine.id for engine in self.engines]))
+        raise UsageError(unknown("engine", name, [engine.id for engine in self.engines]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,16 +342,16 @@ class Cell:
 
     def __post_init__(self) -> None:
         _require_id(self.engine)
-        _require_known("strategy", self.strategy, [_AUTO, *search.names()])
+        require_known("strategy", self.strategy, [_AUTO, *search.names()])
         SearchConfig(n=self.n, m=self.m)
-        _require("m", self.m <= self.n, self.m, f"in [1, n], and n is {self.n}")
+        require("m", self.m <= self.n, self.m, f"in [1, n], and n is {self.n}")
         is_budget = math.isfinite(self.budget_s) and 0 < self.budget_s <= MAX_BUDGET_S
-        _require("budget_s", is_budget, self.budget_s, f"in (0, {MAX_BUDGET_S:g}]")
+        require("budget_s", is_budget, self.budget_s, f"in (0, {MAX_BUDGET_S:g}]")
         if self.temperature is not None:
             Sampling(temperature=self.temperature)
-        _require("max_tokens", self.max_tokens is None or self.max_tokens >= 1, self.max_tokens, ">= 1")
-        _require_known("aggregator", self.aggregator or AGGREGATORS[0], AGGREGATORS)
-        _require("seed", 0 <= self.seed <= MAX_SEED, self.seed, f"in [0, {MAX_SEED}]")
+        require("max_tokens", self.max_tokens is None or self.max_tokens >= 1, self.max_tokens, ">= 1")
+        require_known("aggregator", self.aggregator or AGGREGATORS[0], AGGREGATORS)
+        require("seed", 0 <= self.seed <= MAX_SEED, self.seed, f"in [0, {MAX_SEED}]")
 
     @property
     def key(self) -> str:
@@ -355,7 +420,7 @@ def _digest(content: object) -> str:
 
 def _verifier_word(verifier: str) -> str | None:
     """The verifier where it has no weights whose digest would tell."""
-    return verifier if verifier in ("none", "consensus") else None
+    return verifier if verifier in _NO_SCORES else None
 
 
 # ----------------------------------------------------------------------------------------------------------- cells
@@ -394,7 +459,7 @@ def expand(recipe: Recipe) -> Expansion:
     warnings: list[str] = []
     for number, entry in enumerate(recipe.grid, 1):
         repeated = []
-        for cell in _entry_cells(recipe, entry, _Place(recipe.path, "grid", number)):
+        for cell in _entry_cells(recipe, entry, Place(recipe.path, "grid", number)):
             if cell in found:
                 repeated.append(cell)
             found[cell] = None
@@ -416,7 +481,7 @@ def _repeats(number: int, repeated: Sequence[Cell]) -> str:
     return f"[[grid]] entry {number}: {cells} asked for more than once and run once, such as {repeated[0].name}"
 
 
-def _entry_cells(recipe: Recipe, entry: GridEntry, place: "_Place") -> list[Cell]:
+def _entry_cells(recipe: Recipe, entry: GridEntry, place: Place) -> list[Cell]:
     found = []
     with place.blamed():
         for engine, strategy, *shape in itertools.product(*entry.axes):
@@ -428,7 +493,7 @@ def _entry_cells(recipe: Recipe, entry: GridEntry, place: "_Place") -> list[Cell
 def _cell(engine: str, strategy: str, shape: Sequence[Any], seed: int) -> Cell:
     """The one spelling of this work."""
     n, m, budget_s, temperature, max_tokens, aggregator = shape
-    _require("m", m >= 1, m, ">= 1")
+    require("m", m >= 1, m, ">= 1")
     if strategy == _AUTO:
         return Cell(engine, strategy, n, max(1, min(m, n)), budget_s, temperature, max_tokens, aggregator, seed)
     known = search.strategy(strategy)
@@ -441,13 +506,29 @@ def _cell(engine: str, strategy: str, shape: Sequence[Any], seed: int) -> Cell:
 
 
 def _check_pair(engine: Engine, strategy: str, entry: GridEntry) -> None:
-    if strategy != _AUTO and search.strategy(strategy).needs_scores and engine.verifier in ("none", "consensus"):
+    if strategy != _AUTO and search.strategy(strategy).needs_scores and engine.verifier in _NO_SCORES:
         raise ValueError(
             f"strategy {strategy} needs a verifier that scores, and engine {engine.id!r} has verifier = "
             f"{engine.verifier!r}; name one there, or use majority"
         )
-    if not isinstance(engine, SamplesEngine):
-        return
+    match engine:
+        case EndpointEngine(mode="chat"):
+            _check_chat(engine, strategy)
+        case SamplesEngine():
+            _check_recorded(engine, strategy, entry)
+
+
+def _check_chat(engine: EndpointEngine, strategy: str) -> None:
+    """The chat API draws whole solutions only; auto is a beam search wherever steps are scored."""
+    is_stepwise = engine.verifier not in _NO_SCORES if strategy == _AUTO else search.strategy(strategy).is_stepwise
+    if is_stepwise:
+        raise ValueError(
+            f"strategy {strategy} draws step by step, which mode chat of engine {engine.id!r} cannot; use a strategy "
+            'such as majority or best_of_n, or mode = "completions"'
+        )
+
+
+def _check_recorded(engine: SamplesEngine, strategy: str, entry: GridEntry) -> None:
     if strategy not in _RECORDED:
         raise ValueError(
             f"strategy {strategy} has to draw, and engine {engine.id!r} is recorded samples; use one of "
@@ -468,13 +549,7 @@ def load(path: str | Path) -> Recipe:
         UsageError: it cannot be read, is not TOML, or says something unknown or out of range.
     """
     path = Path(path)
-    try:
-        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
-    except OSError as error:
-        raise UsageError(f"recipe {path} cannot be read ({error.strerror}); check the path") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"recipe {path} is not UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
-    return parse(text, path)
+    return parse(read_text(path, "recipe"), path)
 
 
 def parse(text: str, path: Path) -> Recipe:
@@ -487,11 +562,7 @@ def parse(text: str, path: Path) -> Recipe:
     Raises:
         UsageError: as `load`.
     """
-    try:
-        table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # not every bad number is a TOMLDecodeError
-        raise UsageError(f"recipe {path} is not TOML: {error}") from None
-    recipe = _recipe(table, path, text)
+    recipe = _recipe(toml_tables.parse(text, path, "recipe"), path, text)
     expand(recipe)  # so that what is wrong with the grid is told now
     return recipe
 
@@ -502,7 +573,20 @@ _ENGINES: Mapping[str, tuple[type[Engine], dict[str, type]]] = {
     "gguf": (GgufEngine, {"solver": str, "verifier": str, "threads": int, "check": bool}),
     "endpoint": (
         EndpointEngine,
-        {"url": str, "model": str, "api_key_env": str, "concurrency": int, "verifier": str},
+        {
+            "url": str,
+            "model": str,
+            "api_key_env": str,
+            "concurrency": int,
+            "verifier": str,
+            "like": str,
+            "mode": str,
+            "template": str,
+            "choices_per_request": int,
+            "timeout_s": float,
+            "params": int,
+            "check": bool,
+        },
     ),
     "samples": (SamplesEngine, {"file": str, "verifier": str}),
 }
@@ -516,106 +600,63 @@ _GRID_TYPES: dict[str, type] = {
     "max_tokens": int,
     "aggregator": str,
 }
-_TYPE_NAMES = {
-    str: "a text",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    list: "a list",
-    dict: "a table",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where in which file; begins every message."""
-
-    path: Path
-    table: str = ""
-    number: int | None = None
-    """Of the entry of an array of tables, from 1."""
-
-    def __str__(self) -> str:
-        if not self.table:
-            return str(self.path)
-        if self.number is None:
-            return f"{self.path}: [{self.table}]"
-        return f"{self.path}: [[{self.table}]] entry {self.number}"
-
-    def error(self, problem: str) -> UsageError:
-        return UsageError(f"{self}: {problem}")
-
-    @contextmanager
-    def blamed(self) -> Iterator[None]:
-        """Turns a value that is out of range into an error that names this place."""
-        try:
-            yield
-        except ValueError as error:
-            raise self.error(str(error)) from error
 
 
 def _recipe(table: Mapping[str, Any], path: Path, text: str) -> Recipe:
-    place = _Place(path)
-    _check_keys(place, table, _TOP_TYPES, required=("name", "task", "engines", "grid"))
+    place = Place(path)
+    check_keys(place, table, _TOP_TYPES, required=("name", "task", "engines", "grid"), title="recipe")
     seeds = table.get("seeds", [0])
-    if not all(_is_a(seed, int) for seed in seeds):
-        raise place.error(f"seeds must be a list of whole numbers, not {_shown(seeds)}")
-    task = _task(table["task"], _Place(path, "task"))
-    engines = tuple(_engine(entry, at) for entry, at in _entries(table, "engines", place))
-    grid = tuple(_grid_entry(entry, at) for entry, at in _entries(table, "grid", place))
+    if not all(is_a(seed, int) for seed in seeds):
+        raise place.error(f"seeds must be a list of whole numbers, not {shown(seeds)}")
+    task = _task(table["task"], Place(path, "task"))
+    engines = tuple(_engine(entry, at) for entry, at in entries(table, "engines", place))
+    grid = tuple(_grid_entry(entry, at) for entry, at in entries(table, "grid", place))
     with place.blamed():
         return Recipe(table["name"], tuple(seeds), task, engines, grid, path, text)
 
 
-def _entries(table: Mapping[str, Any], name: str, place: _Place) -> Iterator[tuple[dict[str, Any], _Place]]:
-    entries = table[name]
-    if not entries or not all(isinstance(entry, dict) for entry in entries):
-        raise place.error(f"{name} must be one or more tables; write [[{name}]] above each")
-    for number, entry in enumerate(entries, 1):
-        yield entry, _Place(place.path, name, number)
-
-
-def _task(table: dict[str, Any], place: _Place) -> TaskSpec:
-    _check_keys(place, table, _TASK_TYPES, required=("name",))
+def _task(table: dict[str, Any], place: Place) -> TaskSpec:
+    check_keys(place, table, _TASK_TYPES, required=("name",))
     values = table | _resolved(table, "data", place)
     with place.blamed():
         return TaskSpec(**values)
 
 
-def _engine(table: dict[str, Any], place: _Place) -> Engine:
+def _engine(table: dict[str, Any], place: Place) -> Engine:
     kind = table.get("kind")
     if not isinstance(kind, str) or kind not in _ENGINES:
-        problem = "the key 'kind' is missing" if kind is None else f"kind is {_shown(kind)}"
+        problem = "the key 'kind' is missing" if kind is None else f"kind is {shown(kind)}"
         raise place.error(f"{problem}; it must be one of {', '.join(_ENGINES)}")
     made, types = _ENGINES[kind]
     required = [field.name for field in dataclasses.fields(made) if field.default is dataclasses.MISSING]
-    _check_keys(place, table, {"id": str, "kind": str, **types}, required=required, title=f"{kind} engine")
-    values = table | _resolved(table, "file", place) | _resolved_models(table, place)
+    check_keys(place, table, {"id": str, "kind": str, **types}, required=required, title=f"{kind} engine")
+    values = table | _resolved(table, "file", place) | _resolved_references(table, place)
     with place.blamed():
-        return made(**{name: value for name, value in values.items() if name != "kind"})
+        numbers = {key: as_float(key, table[key]) for key, wanted in types.items() if wanted is float and key in table}
+        return made(**{name: value for name, value in (values | numbers).items() if name != "kind"})
 
 
-def _resolved(table: Mapping[str, Any], key: str, place: _Place) -> dict[str, Path]:
+def _resolved(table: Mapping[str, Any], key: str, place: Place) -> dict[str, Path]:
     """The file under that key, from the recipe's folder on; nothing where there is none."""
     if key not in table:
         return {}
     if not table[key].strip() or "\0" in table[key]:
         raise place.error(f"{key} must be the path of a file, not {table[key]!r}")
-    return {key: place.path.parent / Path(table[key]).expanduser()}
+    return {key: place.path.absolute().parent / Path(table[key]).expanduser()}  # a worker may be elsewhere
 
 
-def _resolved_models(table: Mapping[str, Any], place: _Place) -> dict[str, str]:
-    """Models given as the path of a file; names and hf: references stay as they are."""
+def _resolved_references(table: Mapping[str, Any], place: Place) -> dict[str, str]:
+    """Models and templates given as the path of a file; names and hf: references stay as they are."""
     found = {}
-    for key in ("solver", "verifier"):
+    for key in ("solver", "verifier", "like", "template"):
         reference = table.get(key, "")
-        if reference.lower().endswith((".gguf", ".onnx")) and not reference.startswith("hf:"):
+        if reference.lower().endswith((".gguf", ".onnx", _TEMPLATE_END)) and not reference.startswith("hf:"):
             found[key] = str(_resolved(table, key, place)[key])
     return found
 
 
-def _grid_entry(table: dict[str, Any], place: _Place) -> GridEntry:
-    _check_known(place, table, list(_GRID_TYPES), "grid entry")
+def _grid_entry(table: dict[str, Any], place: Place) -> GridEntry:
+    check_known(place, table, list(_GRID_TYPES), "grid entry")
     axes = {key: _axis(place, key, value) for key, value in table.items()}
     if set(axes.get("strategy", ())) == {"greedy"}:
         axes.setdefault("n", (1,))
@@ -625,74 +666,16 @@ def _grid_entry(table: dict[str, Any], place: _Place) -> GridEntry:
     return GridEntry(**axes)
 
 
-def _axis(place: _Place, key: str, value: object) -> tuple[Any, ...]:
+def _axis(place: Place, key: str, value: object) -> tuple[Any, ...]:
     """A value, or a list of values, as a tuple."""
     values = value if isinstance(value, list) else [value]
     wanted = _GRID_TYPES[key]
-    if not values or not all(_is_a(item, wanted) for item in values):
-        raise place.error(f"{key} must be {_TYPE_NAMES[wanted]} or a list of them, not {_shown(value)}")
+    if not values or not all(is_a(item, wanted) for item in values):
+        raise place.error(f"{key} must be {TYPE_NAMES[wanted]} or a list of them, not {shown(value)}")
     with place.blamed():
-        return tuple(_as_float(key, item) if wanted is float else item for item in values)
-
-
-def _as_float(key: str, number: Any) -> float:
-    try:
-        return float(number) + 0.0  # -0.0 is 0.0
-    except OverflowError:
-        raise ValueError(f"{key} is too large a number") from None
-
-
-def _check_keys(
-    place: _Place,
-    table: Mapping[str, Any],
-    types: Mapping[str, type],
-    *,
-    required: Sequence[str],
-    title: str = "",
-) -> None:
-    _check_known(place, table, list(types), title or place.table or "recipe")
-    for key in required:
-        if key not in table:
-            raise place.error(f"the key {key!r} is missing")
-    for key, value in table.items():
-        if not _is_a(value, types[key]):
-            raise place.error(f"{key} must be {_TYPE_NAMES[types[key]]}, not {_shown(value)}")
-
-
-def _check_known(place: _Place, table: Mapping[str, Any], known: Sequence[str], title: str) -> None:
-    for key in table:
-        if key not in known:
-            raise place.error(f"{_unknown('key', key, known)} (keys of a {title})")
-
-
-def _is_a(value: object, wanted: type) -> bool:
-    return type(value) is wanted or (wanted is float and type(value) is int)  # true is no number
-
-
-def _unknown(what: str, name: str, known: Sequence[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else "."
-    return f"unknown {what} {_shown(name)}{hint} Known: {', '.join(known)}"
-
-
-def _require(field: str, is_valid: object, value: object, allowed: str) -> None:
-    if not is_valid:
-        raise ValueError(f"{field} must be {allowed}, not {_shown(value)}")
-
-
-def _shown(value: object) -> str:
-    """For messages: short, and never fails."""
-    try:
-        return repr(value)[:80]
-    except ValueError:  # Python writes no whole number of more than 4,300 digits
-        return "a number of thousands of digits"
+        return tuple(as_float(key, item) if wanted is float else item for item in values)
 
 
 def _require_id(name: str) -> None:
     allowed = "at most 64 letters, digits, dots, hyphens and underscores, a letter or digit first"
-    _require("id", _ID.fullmatch(name), name, allowed)
-
-
-def _require_known(field: str, name: str, known: Sequence[str]) -> None:
-    if name not in known:
-        raise ValueError(_unknown(field, name, known))
+    require("id", _ID.fullmatch(name), name, allowed)

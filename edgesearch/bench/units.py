@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 
 from edgesearch import catalog, tasks
-from edgesearch.bench import recorded
+from edgesearch.bench import energy, recorded
 from edgesearch.bench.messages import Load
 from edgesearch.bench.recipe import (
     Cell,
@@ -37,7 +37,7 @@ from edgesearch.bench.recipe import (
     unit_key,
 )
 from edgesearch.bench.recorded import Recording
-from edgesearch.bench.store import RunInfo
+from edgesearch.bench.records import RunInfo
 from edgesearch.catalog import SolverSpec
 from edgesearch.errors import IntegrityError, ModelNotFound, UsageError
 from edgesearch.tasks.base import Sample, Task
@@ -185,7 +185,7 @@ def make_plan(recipe: Recipe, *, limit: int | None = None) -> Plan:
     started = time.monotonic()
     expansion = expand(recipe)
     used = dict.fromkeys(cell.engine for cell in expansion.cells)
-    sources = {name: _source(recipe.engine(name)) for name in used}
+    sources = {name: resolve(recipe.engine(name)) for name in used}
     for cell in expansion.cells:
         _check_width(cell, sources[cell.engine].engine)
     task = _load_task(recipe.task, limit)
@@ -225,7 +225,12 @@ def _check_width(cell: Cell, engine: Engine) -> None:
 # ----------------------------------------------------------------------------------------------------------- sources
 
 
-def _source(engine: Engine) -> Source:
+def resolve(engine: Engine) -> Source:
+    """What an engine of a recipe is on this machine; reads every file that its results depend on.
+
+    Raises:
+        UsageError, ModelNotFound, IntegrityError: as `make_plan`.
+    """
     match engine:
         case GgufEngine():
             return _gguf(engine)
@@ -237,16 +242,23 @@ def _source(engine: Engine) -> Source:
 
 def _gguf(engine: GgufEngine) -> Source:
     spec = catalog.solver(engine.solver)
-    verifier = spec.verifier or "consensus" if engine.verifier == "auto" else engine.verifier
     solver = ModelFile.of(spec.path)
     own = {"solver": solver.sha256, "manifest": _spec_digest(spec), "settings": settings_digest(engine)}
-    digests, files = _verifier(verifier)
+    digests, files = _verifier(engine.verifier, spec)
     return Source(engine, own | digests, (solver, *files))
 
 
 def _endpoint(engine: EndpointEngine) -> Source:
-    digests, files = _verifier(engine.verifier)
-    return Source(engine, {"settings": settings_digest(engine)} | digests, files)
+    own, files = {"settings": settings_digest(engine)}, []
+    spec = catalog.solver(engine.like) if engine.like is not None else None
+    if spec is not None:  # its prompt, template and vocabulary are used, and its weights are not
+        files.append(ModelFile.of(spec.path))
+        own |= {"like": files[-1].sha256, "manifest": _spec_digest(spec)}
+    if engine.template_file is not None:
+        files.append(ModelFile.of(engine.template_file))
+        own["template"] = files[-1].sha256
+    digests, verifier_files = _verifier(engine.verifier, spec)
+    return Source(engine, own | digests, (*files, *verifier_files))
 
 
 def _samples(engine: SamplesEngine) -> Source:
@@ -256,7 +268,9 @@ def _samples(engine: SamplesEngine) -> Source:
     return Source(engine, digests, (file,), recording)
 
 
-def _verifier(reference: str) -> tuple[dict[str, str], tuple[ModelFile, ...]]:
+def _verifier(reference: str, solver: SolverSpec | None) -> tuple[dict[str, str], tuple[ModelFile, ...]]:
+    if reference == "auto":
+        reference = (solver.verifier if solver is not None else "") or "consensus"
     if reference in _NO_WEIGHTS:
         return {"verifier": reference}, ()
     spec = catalog.verifier(reference)
@@ -304,6 +318,7 @@ def machine() -> dict[str, str]:
         "processor": _processor(),
         "cpus": str(os.cpu_count()),
         "memory_bytes": str(psutil.virtual_memory().total),
+        "energy": energy.find().description,
     }
 
 

@@ -68,6 +68,8 @@ def connect(
     if key and address.scheme == "http" and not address.is_local:
         warnings.append(f"the API key goes to {address.host} unencrypted; use https")
     config = config or EndpointConfig()
+    if config.mode == "chat" and template is not None:
+        raise UsageError("a chat template has no effect in mode chat, where the server renders the turns; leave it out")
     rendering = ChatTemplate(_template_source(template), {}) if template is not None else None
     words = _vocabulary(vocabulary)
     if config.mode == "completions" and rendering is None and not (words and words.has_template):

@@ -127,7 +127,10 @@ def parse_url(url: str) -> Address:
 
 def _check_parts(parts: SplitResult) -> None:
     if parts.username is not None or parts.password is not None:
-        raise UsageError("an endpoint's URL must not hold credentials; put the key in an environment variable")
+        raise UsageError(
+            "an endpoint's URL must not hold credentials; put the key in an environment variable and give its name "
+            "(--api-key-env, or api_key_env in a recipe)"
+        )
     if parts.scheme not in ("http", "https"):
         raise UsageError("an endpoint's URL begins with http:// or https://, such as http://localhost:8000/v1")
     if not parts.hostname:

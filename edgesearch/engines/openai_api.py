@@ -7,7 +7,8 @@ share, the server's prefix cache computes once.
 Where a step ends. A request stops at the step delimiter or at the end of the turn, and must tell which: vLLM does
 (`stop_reason`), and so does a list of tokens that shows the delimiter. Other servers say "stop" for both and cut the
 delimiter off. With those the delimiter is not sent as a stop: text is drawn in pieces of `piece_tokens` and cut here;
-what was drawn beyond the step is the head of its first child, so that little is drawn in vain.
+what was drawn beyond the step is the head of its first child, so that little is drawn in vain. Every token that was
+drawn is booked on the draft whose request drew it, used or not.
 
 Time. A request asks for no more tokens than the deadline has room for, and goes on with another request if it was too
 few; so even a cut-off draft has most of its text. Waits between attempts end before the deadline. What is under way at
@@ -69,7 +70,7 @@ class EndpointConfig:
 
     mode: Mode = "completions"
     concurrency: int = 8
-    """Requests under way together, in [1, 256]."""
+    """Requests under way together, in [1, 1024]."""
     max_n: int = 16
     """Widest search, in [1, 4096]; drafts beyond `concurrency` wait their turn."""
     choices_per_request: int = 1
@@ -85,7 +86,7 @@ class EndpointConfig:
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
             raise UsageError(f"mode must be one of {', '.join(get_args(Mode))}, not {self.mode!r}")
-        limits = {"concurrency": 256, "max_n": 4096, "choices_per_request": 128, "piece_tokens": 4096}
+        limits = {"concurrency": 1024, "max_n": 4096, "choices_per_request": 128, "piece_tokens": 4096}
         for name, most in limits.items():
             if not 1 <= getattr(self, name) <= most:
                 raise UsageError(f"{name} must be in [1, {most}], not {getattr(self, name)}")
@@ -105,10 +106,14 @@ class _Run:
     has_ended: bool = False
     """Whether the end of turn was drawn."""
     drawn: int = 0
-    """Tokens drawn; where nobody counts them, those asked for."""
+    """Tokens of its text; where nobody counts them, those asked for."""
+    booked: int = 0
+    """Tokens that its requests drew, those that were no use to it included."""
     limit: int | None = None
     """Most tokens to ask for at a time, once the server's context turned out to be that small."""
     num_requests: int = 0
+    prompt_tokens: int | None = None
+    """Of the prompt alone, where the server told."""
     prefilled_tokens: int = 0
     reused_tokens: int = 0
     started_s: float = 0.0
@@ -205,7 +210,7 @@ class OpenAIEngine:
 
     def _start_accounts(self) -> None:
         """Begins to note what is to be told of one solve only."""
-        self._unused_tokens = self._num_cut = 0
+        self._num_cut = 0
         self._noted: dict[str, None] = {}
 
     # -- what it is ------------------------------------------------------------------------------------------------
@@ -229,11 +234,6 @@ class OpenAIEngine:
     def _accounts(self) -> Iterable[str]:
         """What is to be told of this solve, and what its totals leave out."""
         yield from self._noted
-        if self._unused_tokens:
-            yield (
-                f"{self._unused_tokens} tokens were drawn beyond steps that were not continued, or by requests that "
-                "had to be repeated; the usage does not count them"
-            )
         if self._num_cut:
             yield f"what the server drew for {self._num_cut} requests that were cut off is not in the usage"
 
@@ -255,9 +255,15 @@ class OpenAIEngine:
 
     def _make_info(self, served: ServedModel) -> EngineInfo:
         local, config = self._vocabulary, self._config
+        num_params = config.num_params or (local.num_params if local else served.num_params)
+        if not num_params:
+            self._warn(
+                "how many parameters the endpoint's model has is not known, so its FLOPs are counted as 0; name a "
+                "local GGUF of it (--like), or give params in a recipe"
+            )
         return EngineInfo(
             name=printable(self._model),
-            num_params=config.num_params or (local.num_params if local else served.num_params),
+            num_params=num_params,
             max_context=config.max_context or served.max_context or _UNKNOWN_CONTEXT,
             max_sequences=config.max_n,
             vocab_sha256=local.sha256() if local else "",
@@ -344,9 +350,7 @@ class OpenAIEngine:
     def release(self, nodes: Iterable[int]) -> None:
         for node in nodes:
             self._nodes.pop(node, None)
-            rest = self._leftovers.pop(node, None)
-            if rest is not None:
-                self._unused_tokens += rest.written.count or 0
+            self._leftovers.pop(node, None)
 
     def clear(self) -> None:
         for future, request in self._under_way.items():
@@ -492,6 +496,8 @@ class OpenAIEngine:
                 "whole prompt (vLLM tells with --enable-prompt-tokens-details)"
             )
         for index, run in enumerate(run for run in request.runs if run is not None):
+            if run.is_fresh and not run.draft.beam.steps:
+                run.prompt_tokens = reply.prompt_tokens
             run.prefilled_tokens += 0 if index else prompt_tokens - cached
             run.reused_tokens += prompt_tokens if index else cached
 
@@ -501,10 +507,11 @@ class OpenAIEngine:
         without = [run for run in request.runs[len(choices) :] if run is not None]
         self._check_choices(len(choices), len(request.runs))
         counts = _counts(reply, choices)
+        first = next(run for run in request.runs if run is not None)  # nobody else could book what was cancelled
+        for run, count in zip(request.runs, counts, strict=False):
+            (run or first).booked += count or 0
         for run, choice, count in zip(request.runs, choices, counts, strict=False):
-            if run is None:
-                self._unused_tokens += count or 0
-            else:
+            if run is not None:
                 run.num_requests += 1
                 self._take(run, choice, count, request)
         self._queue = without + self._queue
@@ -526,7 +533,6 @@ class OpenAIEngine:
         end = _end_of(choice, delimiter, is_stopped=request.is_stopped)
         if end == "unknown":
             self._tells_stop = False
-            self._unused_tokens += count or 0
             self._warn(
                 "the server does not tell a step's end from the solution's, so steps are drawn in pieces of "
                 f"{self._config.piece_tokens} tokens, in more requests"
@@ -587,7 +593,14 @@ class OpenAIEngine:
     def _finish(self, run: _Run, steps: Sequence[Step]) -> None:
         seconds = self._clock() - run.started_s
         told = tuple(self._with_ids(step) for step in steps)
-        self._done.append(Drafted(run.draft, told, run.prefilled_tokens, run.reused_tokens, seconds))
+        prompt_tokens = run.prompt_tokens if self._vocabulary is None else None
+        drawn_tokens = run.booked if run.written.count is not None else None
+        self._done.append(
+            Drafted(
+                run.draft, told, run.prefilled_tokens, run.reused_tokens, seconds,
+                prompt_tokens=prompt_tokens, drawn_tokens=drawn_tokens,
+            )
+        )  # fmt: skip
 
     def _with_ids(self, step: Step) -> Step:
         """The step with the ids that a local vocabulary gives its text."""

@@ -5,6 +5,7 @@ Every field of an answer is checked before it is used: servers differ, and any o
 
 Servers this was written for: vLLM (`stop_reason`, cached tokens), llama.cpp's own (log-probabilities in the form of the
 chat API), llama-cpp-python's (none of that; a `repeat_penalty` of 1.1 and a `min_p` of 0.05 unless told otherwise).
+What a request leaves out vLLM takes from the model's generation_config.json, such as a `repetition_penalty` of 1.05.
 
 Not covered: streaming, tools, images.
 """
@@ -19,7 +20,7 @@ from edgesearch.types import Prompt, Sampling
 
 Mode = Literal["completions", "chat"]
 PATHS: Mapping[Mode, str] = {"completions": "/completions", "chat": "/chat/completions"}
-OPTIONAL_FIELDS = ("logprobs", "repeat_penalty", "top_k", "min_p", "seed")
+OPTIONAL_FIELDS = ("logprobs", "repeat_penalty", "repetition_penalty", "top_k", "min_p", "seed")
 """What a request can do without where a server refuses it."""
 
 _MAX_COUNT = 10_000_000
@@ -85,7 +86,8 @@ def settings(model: str, sampling: Sampling, seed: int, max_tokens: int, num_cho
         "top_p": sampling.top_p,
         "top_k": sampling.top_k,
         "min_p": sampling.min_p,
-        "repeat_penalty": 1.0,
+        "repeat_penalty": 1.0,  # llama.cpp's name for it
+        "repetition_penalty": 1.0,  # vLLM's
         "seed": seed & _SEED_MASK,
     }
     return common if num_choices == 1 else common | {"n": num_choices}

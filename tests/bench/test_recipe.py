@@ -169,10 +169,34 @@ def test_files_are_relative_to_the_recipe_and_names_stay_names():
     first, second = recipe.engines
     assert isinstance(first, GgufEngine)
     assert isinstance(second, GgufEngine)
-    assert Path(first.solver) == Path("folder/weights/mine.gguf")
-    assert Path(first.verifier) == Path("folder/weights/mine.onnx")
+    folder = Path("folder").absolute()  # a worker may be started elsewhere
+    assert Path(first.solver) == folder / "weights/mine.gguf"
+    assert Path(first.verifier) == folder / "weights/mine.onnx"
     assert second.solver == "hf:owner/name:file.gguf"
-    assert recipe.task.data == Path("folder/data/mine.jsonl")
+    assert recipe.task.data == folder / "data/mine.jsonl"
+
+
+def test_an_endpoint_takes_all_that_load_endpoint_does_and_its_files_are_relative_to_the_recipe():
+    engine = {
+        **ENDPOINT, "like": "weights/mine.gguf", "verifier": "auto", "mode": "completions", "template": "mine.jinja",
+        "choices_per_request": 8, "timeout_s": 600, "params": 8_030_261_248, "check": False, "concurrency": 1024,
+    }  # fmt: skip
+    (found,) = parsed(changed(engines=[engine], grid=[{**MINIMAL["grid"][0], "engines": "far"}])).engines
+    assert isinstance(found, EndpointEngine)
+    folder = Path("folder").absolute()
+    assert (found.like, found.template_file) == (str(folder / "weights/mine.gguf"), folder / "mine.jinja")
+    assert (found.choices_per_request, found.timeout_s, found.params) == (8, 600, 8_030_261_248)
+    assert (found.verifier, found.check, found.concurrency) == ("auto", False, 1024)
+
+
+def test_a_template_with_a_name_is_no_file():
+    assert EndpointEngine("far", "http://x/v1", "big", template="llama-3").template_file is None
+
+
+def test_whole_solutions_through_the_chat_api_are_a_recipe():
+    engine = {**ENDPOINT, "mode": "chat"}
+    entry = {"engines": "far", "strategy": ["greedy", "majority", "auto"], "n": 4, "budget_s": 1.0}
+    assert len(recipes.cells(parsed(changed(engines=[engine], grid=[entry])))) == 3
 
 
 def test_seeds_are_zero_unless_given():
@@ -184,6 +208,17 @@ def test_an_engine_is_found_by_its_id_or_the_known_ones_are_listed():
     assert recipe.engine("small") is recipe.engines[0]
     with pytest.raises(UsageError, match=r"unknown engine 'smal'; did you mean 'small'\? Known: small"):
         recipe.engine("smal")
+
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+SHIPPED = sorted(path for path in BENCHMARKS.rglob("*.toml") if path.parent != BENCHMARKS)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(BENCHMARKS)))
+def test_every_recipe_that_comes_with_edgesearch_loads_and_expands_without_a_warning(path: Path):
+    found = recipes.expand(recipes.load(path))
+    assert found.cells
+    assert found.warnings == ()
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------
@@ -236,9 +271,56 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "empty solver": (changed(engines=[{**GGUF, "solver": ""}]), "solver must be a name"),
     "no threads": (changed(engines=[{**GGUF, "threads": 0}]), "threads must be >= 1, not 0"),
     "check no flag": (changed(engines=[{**GGUF, "check": 1}]), "check must be true or false, not 1"),
-    "bad url": (changed(engines=[GGUF, {**ENDPOINT, "url": "ftp://x"}]), "entry 2: url must be an http:// or https://"),
+    "bad url": (
+        changed(engines=[GGUF, {**ENDPOINT, "url": "ftp://x"}]),
+        "entry 2: an endpoint's URL begins with http",
+    ),
+    "url with a query": (
+        changed(engines=[GGUF, {**ENDPOINT, "url": "http://h/v1?key=1"}]),
+        "entry 2: .*neither a query",
+    ),
     "no concurrency": (changed(engines=[GGUF, {**ENDPOINT, "concurrency": 0}]), "concurrency must be in"),
-    "auto through an endpoint": (changed(engines=[GGUF, {**ENDPOINT, "verifier": "auto"}]), "verifier must be none"),
+    "too much concurrency": (changed(engines=[GGUF, {**ENDPOINT, "concurrency": 1025}]), r"must be in \[1, 1024\]"),
+    "auto through an endpoint": (
+        changed(engines=[GGUF, {**ENDPOINT, "verifier": "auto"}]),
+        "entry 2: verifier 'auto' needs the model's vocabulary: name a local GGUF of the same model as like",
+    ),
+    "a verifier without a vocabulary": (
+        changed(engines=[GGUF, {**ENDPOINT, "verifier": "nano-prm"}]),
+        "verifier 'nano-prm' needs the model's vocab",
+    ),
+    "like nothing": (changed(engines=[GGUF, {**ENDPOINT, "like": ""}]), "like must be a name"),
+    "unknown mode": (changed(engines=[GGUF, {**ENDPOINT, "mode": "stream"}]), "mode must be one of completions, chat"),
+    "unknown template": (
+        changed(engines=[GGUF, {**ENDPOINT, "template": "llama3"}]),
+        r"template must be plain, chatml, llama-3 or the path of a \.jinja file, not 'llama3'",
+    ),
+    "template of the server's": (
+        changed(engines=[GGUF, {**ENDPOINT, "template": "chatml", "mode": "chat"}]),
+        "template has no effect in mode chat",
+    ),
+    "no choices": (changed(engines=[GGUF, {**ENDPOINT, "choices_per_request": 0}]), "choices_per_request must be in"),
+    "a timeout beyond floats": (
+        changed(engines=[GGUF, {**ENDPOINT, "timeout_s": 10**400}]),
+        "entry 2: timeout_s is too large a number",
+    ),
+    "no timeout": (changed(engines=[GGUF, {**ENDPOINT, "timeout_s": 0}]), "timeout_s must be more than 0"),
+    "no params": (changed(engines=[GGUF, {**ENDPOINT, "params": 0}]), "params must be >= 1"),
+    "half a parameter": (changed(engines=[GGUF, {**ENDPOINT, "params": 8.03e9}]), "params must be a whole number"),
+    "steps through the chat API": (
+        changed(
+            engines=[{**ENDPOINT, "mode": "chat", "like": "nano", "verifier": "auto"}],
+            grid=[{**MINIMAL["grid"][0], "engines": "far"}],
+        ),
+        "strategy beam draws step by step, which mode chat of engine 'far' cannot; use a strategy such as majority",
+    ),
+    "auto that is steps through the chat API": (
+        changed(
+            engines=[{**ENDPOINT, "mode": "chat", "like": "nano", "verifier": "auto"}],
+            grid=[{**MINIMAL["grid"][0], "engines": "far", "strategy": "auto"}],
+        ),
+        "strategy auto draws step by step",
+    ),
     "unknown engine": (grid(engines=["smal"]), r"\[\[grid\]\] entry 1: unknown engine 'smal'; did you mean 'small'\?"),
     "unknown strategy": (grid(strategy="bean"), "entry 1: unknown strategy 'bean'; did you mean beam"),
     "no strategy": (grid(strategy=None), "entry 1: the key 'strategy' is missing"),
@@ -391,7 +473,7 @@ axes = st.fixed_dictionaries(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(axes, min_size=1, max_size=2), st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=2, unique=True))
 def test_any_expansion_has_distinct_keys_and_names_and_covers_the_product(entries: list[dict[str, Any]], seeds: Any):
-    engines = [GGUF, {**ENDPOINT, "verifier": "nano-prm"}]
+    engines = [GGUF, {**ENDPOINT, "verifier": "nano-prm", "like": "nano"}]
     recipe = parsed(changed(engines=engines, grid=entries, seeds=seeds))
     cells = recipes.cells(recipe)
     assert len({cell.key for cell in cells}) == len({cell.name for cell in cells}) == len(set(cells)) == len(cells)
@@ -477,8 +559,12 @@ def test_the_settings_of_an_engine_leave_out_names_places_and_secrets():
     assert digest(gguf) != digest(GgufEngine("a", "nano", verifier="none"))
     far = EndpointEngine("a", "http://x/v1", "big")
     assert digest(far) == digest(dataclasses.replace(far, id="b", api_key_env="KEY"))
-    assert (
-        len({digest(far), digest(dataclasses.replace(far, concurrency=2)), digest(dataclasses.replace(far, model="m"))})
-        == 3
-    )
+    assert digest(far) == digest(dataclasses.replace(far, like="a.gguf"))
+    files = [dataclasses.replace(far, template=f"{name}.jinja") for name in ("one", "two")]
+    assert digest(files[0]) == digest(files[1]) == digest(far)  # what they hold is told beside it
+    changes: list[dict[str, Any]] = [
+        {"url": "http://y/v1"}, {"model": "m"}, {"concurrency": 2}, {"mode": "chat"}, {"template": "chatml"},
+        {"choices_per_request": 2}, {"timeout_s": 60.0}, {"params": 8}, {"check": False}, {"verifier": "consensus"},
+    ]  # fmt: skip
+    assert len({digest(far), *(digest(dataclasses.replace(far, **change)) for change in changes)}) == len(changes) + 1
     assert digest(SamplesEngine("a", Path("x"))) == digest(SamplesEngine("b", Path("y")))

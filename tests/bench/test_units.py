@@ -128,6 +128,36 @@ def test_an_endpoint_has_no_files_and_its_settings_are_its_digest(folder: Path):
     assert (set(source.digests), source.files) == ({"settings", "verifier"}, ())
 
 
+def endpoint_digests(folder: Path, keys: str = "") -> dict[str, str]:
+    body = '[[engines]]\nid = "far"\nkind = "endpoint"\nurl = "http://127.0.0.1:1/v1"\nmodel = "m"\n'
+    grid = '[[grid]]\nengines = "far"\nstrategy = "greedy"\nbudget_s = 1.0'
+    return dict(plan_of(write_recipe(folder, f"{body}{keys}\n\n{grid}")).sources["far"].digests)
+
+
+def test_a_local_file_of_an_endpoints_model_is_part_of_its_digests_by_content(folder: Path):
+    for name in ("one", "two"):
+        shutil.copy(MODELS / "nano-q8_0.gguf", folder / f"{name}.gguf")
+    one, two = (endpoint_digests(folder, f'like = "{name}.gguf"') for name in ("one", "two"))
+    assert one == two
+    assert {"like", "manifest"} <= set(one)
+    assert endpoint_digests(folder, 'like = "nano-medium"')["like"] != one["like"]
+
+
+def test_a_chat_template_is_part_of_the_digests_by_content(folder: Path):
+    (folder / "mine.jinja").write_text("{{ messages[-1]['content'] }}")
+    before = endpoint_digests(folder, 'template = "mine.jinja"')
+    (folder / "mine.jinja").write_text("Q: {{ messages[-1]['content'] }}")
+    assert endpoint_digests(folder, 'template = "mine.jinja"')["template"] != before["template"]
+    with pytest.raises(ModelNotFound, match=r"gone\.jinja"):
+        endpoint_digests(folder, 'template = "gone.jinja"')
+
+
+def test_the_verifier_of_an_endpoint_is_that_of_the_model_it_is_like(folder: Path):
+    found = endpoint_digests(folder, 'like = "nano"\nverifier = "auto"')
+    assert found["verifier"] == endpoint_digests(folder, 'like = "nano"\nverifier = "nano-prm"')["verifier"]
+    assert endpoint_digests(folder, 'like = "nano-large"\nverifier = "auto"')["verifier"] == "consensus"
+
+
 def test_recorded_samples_are_never_loaded_in_a_worker(folder: Path):
     group = Group(Source(SamplesEngine("past", folder / "samples.jsonl"), {}), plan(folder).cells[:1])
     with pytest.raises(UsageError, match="nothing to load"):
@@ -152,4 +182,4 @@ def test_a_file_that_changes_under_the_run_is_refused_and_one_that_was_only_touc
 def test_the_store_is_told_versions_and_machine():
     assert {"python", "edgesearch", "numpy"} <= set(versions())
     found: dict[str, Any] = machine()
-    assert all(found[name] for name in ("platform", "processor", "cpus", "memory_bytes"))
+    assert all(found[name] for name in ("platform", "processor", "cpus", "memory_bytes", "energy"))

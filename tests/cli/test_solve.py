@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import os
@@ -14,9 +15,10 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
-from fake_pipeline import WARNING, Loader, solution
+from fake_pipeline import WARNING, FakePipeline, Loader, solution
 
 from edgesearch.errors import EndpointError, IntegrityError, ModelNotFound, OutOfMemory
+from edgesearch.pipeline import load_endpoint
 from edgesearch.types import ModelNames, Usage
 
 Run = Callable[..., Result]
@@ -239,6 +241,78 @@ def test_a_width_out_of_range_is_told_the_range(run: Run) -> None:
 
 def test_an_unknown_strategy_is_told_the_known_ones(run: Run) -> None:
     assert "best_of_n" in run("solve", "hi", "--strategy", "bset_of_n").stderr
+
+
+# ------------------------------------------------------------------------------------------------------- endpoints
+
+
+Connected = list[tuple[tuple[str, ...], dict[str, object]]]
+URL = "http://127.0.0.1:8000/v1"
+
+
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch, loader: Loader) -> Connected:
+    """What was asked of `load_endpoint`, which gives the fake pipeline."""
+    asked: Connected = []
+
+    def connect(*place: str, **options: object) -> FakePipeline:
+        asked.append((place, options))
+        return loader.pipeline
+
+    monkeypatch.setattr("edgesearch.pipeline.load_endpoint", connect)
+    return asked
+
+
+def test_every_flag_about_an_endpoint_reaches_the_library(run: Run, loader: Loader, connected: Connected) -> None:
+    flags = "--api-key-env KEY --like nano --verifier v --mode chat --template t --concurrency 32 --n 8 --no-check"
+    result = run("solve", "hi", "--endpoint", URL, "--model", "org/big", *flags.split())
+    assert (result.exit_code, result.stdout) == (0, "42\n")
+    assert "Connecting to the endpoint's org/big" in result.stderr
+    options = {
+        "like": "nano", "verifier": "v", "mode": "chat", "template": "t", "api_key_env": "KEY", "concurrency": 32,
+        "max_n": 8, "check": False,
+    }  # fmt: skip
+    assert connected == [((URL, "org/big"), options)]
+    assert loader.calls == []
+
+
+def test_what_no_flag_says_of_an_endpoint_is_what_the_library_does_by_itself(run: Run, connected: Connected) -> None:
+    run("solve", "hi", "--endpoint", URL, "--model", "big")
+    ((_, options),) = connected
+    assert options.pop("verifier") == "auto"  # and not none, as in Python: a command shows what it fell back to
+    defaults = inspect.signature(load_endpoint).parameters
+    assert options == {name: defaults[name].default for name in options}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--endpoint", URL], "--endpoint needs --model"),
+        (["--endpoint", URL, "--model", "big", "--threads", "2"], "the server decodes"),
+        *(
+            ([flag, value], f"{flag} is about a server; name one with --endpoint URL")
+            for flag, value in [
+                ("--api-key-env", "KEY"), ("--like", "nano"), ("--template", "chatml"), ("--mode", "completions"),
+                ("--concurrency", "8"),
+            ]
+        ),
+    ],
+)  # fmt: skip
+def test_flags_about_where_the_model_runs_must_fit_together(
+    run: Run, loader: Loader, connected: Connected, flags: list[str], message: str
+) -> None:
+    result = run("solve", "hi", *flags)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert (loader.calls, connected) == ([], [])
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--concurrency", "0"), ("--concurrency", "1025"), ("--mode", "stream")])
+def test_a_flag_about_an_endpoint_out_of_range_is_a_usage_error(
+    run: Run, connected: Connected, flag: str, value: str
+) -> None:
+    assert run("solve", "hi", "--endpoint", URL, "--model", "big", flag, value).exit_code == 2
+    assert connected == []
 
 
 # -------------------------------------------------------------------------------------------- where problems come from

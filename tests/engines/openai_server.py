@@ -25,6 +25,7 @@ class Kind:
     has_usage: bool = True
     max_choices: int = 64
     max_context: int = 10**6
+    num_params: int = 0
     refused: tuple[str, ...] = ()
     """Fields that it answers with an error."""
 
@@ -55,7 +56,7 @@ class Handler(BaseHTTPRequestHandler):
         payload = json.loads(self.rfile.read(size)) if size else None
         with self.server.lock:
             self.server.requests.append((self.path, dict(self.headers), payload))
-            fault = self.server.faults.pop(0) if self.server.faults and self.command == "POST" else None
+            fault = self.server.next_fault(payload) if payload is not None else None
         if fault is not None:
             fault(self)
         else:
@@ -80,8 +81,12 @@ class ScriptedServer(ThreadingHTTPServer):
     kind: Kind = VLLM
     faults: list[Callable[[Handler], None]] = field(default_factory=list)
     """What happens to the next POST requests instead of an answer."""
+    faults_of: dict[str, list[Callable[[Handler], None]]] = field(default_factory=dict)
+    """The same, for requests that hold a text."""
     gate: threading.Event | None = None
     """Answers wait for it."""
+    patience: threading.Event | None = None
+    """Ends the faults that wait."""
 
     daemon_threads = True
 
@@ -90,6 +95,7 @@ class ScriptedServer(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.requests = []
         self.texts = set()
+        self.num_drawn = 0
 
     @property
     def url(self):
@@ -99,12 +105,20 @@ class ScriptedServer(ThreadingHTTPServer):
     def posts(self):
         return [payload for _, _, payload in self.requests if payload is not None]
 
+    def posts_of(self, text):
+        return [payload for payload in self.posts if text in json.dumps(payload)]
+
+    def next_fault(self, payload):
+        queues = [self.faults, *(queue for text, queue in self.faults_of.items() if text in json.dumps(payload))]
+        return next((queue.pop(0) for queue in queues if queue), None)
+
     def handle_error(self, *_args):
         """A client that hangs up is no error here."""
 
     def reply(self, path, payload):
         if path.endswith("/models"):
-            return 200, {"object": "list", "data": [{"id": "model", "max_model_len": self.kind.max_context}]}
+            listed = {"id": "model", "max_model_len": self.kind.max_context, "meta": {"n_params": self.kind.num_params}}
+            return 200, {"object": "list", "data": [listed]}
         if self.gate is not None:
             self.gate.wait(10)
         for name in self.kind.refused:
@@ -136,7 +150,9 @@ class ScriptedServer(ThreadingHTTPServer):
             size = len(PIECES.findall(text))
             best = max((known for known in self.texts if text.startswith(known)), key=len, default="")
             self.texts |= {text, *(text + "".join(tokens) for tokens, _ in drawn)}
-        usage = {"prompt_tokens": size, "completion_tokens": sum(len(tokens) for tokens, _ in drawn)}
+            num_drawn = sum(len(tokens) for tokens, _ in drawn)
+            self.num_drawn += num_drawn
+        usage = {"prompt_tokens": size, "completion_tokens": num_drawn}
         if self.kind.has_cached:
             usage["prompt_tokens_details"] = {"cached_tokens": len(PIECES.findall(best))}
         return {"choices": choices} | ({"usage": usage} if self.kind.has_usage else {})
@@ -155,6 +171,20 @@ class ScriptedServer(ThreadingHTTPServer):
         return found | ({"message": {"content": text}} if is_chat else {"text": text})
 
 
+def status(number, headers=None, message="no"):
+    """A fault: an error status."""
+    return lambda handler: handler.send(number, {"error": {"message": message}}, headers)
+
+
+def cut_off_in_the_body(handler):
+    """A fault: the connection is dropped in the middle of an answer."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b'{"choices": [')
+    handler.hang_up()
+
+
 @contextmanager
 def serving(kind: Kind = VLLM):
     server = ScriptedServer(kind)
@@ -163,8 +193,9 @@ def serving(kind: Kind = VLLM):
     try:
         yield server
     finally:
-        if server.gate is not None:
-            server.gate.set()
+        for event in (server.gate, server.patience):
+            if event is not None:
+                event.set()
         server.shutdown()
         server.server_close()
         thread.join()

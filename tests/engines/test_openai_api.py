@@ -1,15 +1,16 @@
 """The engine over HTTP: against a server that behaves like several real ones, with faults, and one real server."""
 
-import importlib.util
 import json
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from edgesearch import catalog, pipeline
+from edgesearch import pipeline
 from edgesearch.budget import Budget
+from edgesearch.catalog import SolverSpec
 from edgesearch.engines.base import Draft, Pace
 from edgesearch.engines.endpoint import TEMPLATES, connect
 from edgesearch.engines.http_client import Call, HttpClient, HttpConfig, OutOfTime, Refused, parse_url
@@ -19,9 +20,10 @@ from edgesearch.engines.written import Written, aligned
 from edgesearch.errors import ContextOverflow, EndpointError, UsageError
 from edgesearch.prompt import ChatTemplate
 from edgesearch.types import Beam, Prompt, Sampling
+from edgesearch.verifiers.scripted import ScriptedVerifier
 
 from .engine_contract import GREEDY, PROBLEM, WARM, EngineContract, run
-from .openai_server import BARE, DELIMITER, VLLM, Kind, serving
+from .openai_server import BARE, DELIMITER, VLLM, Kind, cut_off_in_the_body, serving, status
 
 PACE = Pace(((1, 0.001), (8, 0.001)), 1000.0)
 SHORT = HttpConfig(timeout_s=5, max_attempts=3)
@@ -104,7 +106,8 @@ def test_a_request_holds_the_prompt_the_beam_so_far_the_seed_and_every_filter():
         [first] = run(engine, [Draft(root, Sampling(0.7, 20, 0.9, 0.1), 5, 40)])
         run(engine, [Draft(first.beam, Sampling(0.7, 20, 0.9, 0.1), 6, 30)])
         one, two = server.posts
-        wanted = {"model": "model", "temperature": 0.7, "top_k": 20, "top_p": 0.9, "min_p": 0.1, "repeat_penalty": 1.0}
+        wanted = {"model": "model", "temperature": 0.7, "top_k": 20, "top_p": 0.9, "min_p": 0.1}
+        wanted |= {"repeat_penalty": 1.0, "repetition_penalty": 1.0}  # llama.cpp's name and vLLM's
         assert wanted.items() <= one.items()
         assert (one["prompt"], one["max_tokens"], one["stop"]) == (PROBLEM + DELIMITER, 40, [DELIMITER])
         assert two["prompt"] == one["prompt"] + first.beam.text
@@ -163,7 +166,7 @@ def test_a_request_asks_for_no_more_tokens_than_the_deadline_has_room_for_and_go
         assert server.posts[1]["max_tokens"] == 16
 
 
-def test_what_was_drawn_beyond_a_step_is_the_head_of_its_first_child_and_the_rest_is_told():
+def test_what_was_drawn_beyond_a_step_is_the_head_of_its_first_child_and_booked_once():
     with serving(BARE) as server, engine_over(server, piece_tokens=100) as engine:
         root = opened(engine)
         [first] = run(engine, [Draft(root, WARM, 3, 200)])
@@ -173,9 +176,39 @@ def test_what_was_drawn_beyond_a_step_is_the_head_of_its_first_child_and_the_res
         assert len(server.posts) == asked
         assert third.beam.finish == "stop"
         assert [step.finish for step in third.beam.steps] == ["step", "step", "stop"]
+        assert (second.num_drawn, third.num_drawn) == (0, 0)
         [other] = run(engine, [Draft(root, WARM, 9, 200)])
         engine.release([other.beam.node])
-        assert any("drawn beyond steps" in warning for warning in engine.warnings)
+        assert first.num_drawn + other.num_drawn == server.num_drawn
+
+
+@pytest.mark.parametrize("kind", [VLLM, BARE], ids=["vllm", "bare"])
+@pytest.mark.parametrize("strategy", ["majority", "beam"])
+def test_every_token_that_the_server_draws_is_in_the_usage_whether_it_was_of_use_or_not(kind, strategy):
+    with serving(kind) as server, engine_over(server, piece_tokens=7) as engine:
+        verifier = ScriptedVerifier(lambda _beam, _step: 0.5)
+        loaded = pipeline.Pipeline(SolverSpec("model", Path()), engine, verifier, "scripted")
+        before = server.num_drawn
+        solution = loaded.solve("How many?", budget_s=60, strategy=strategy, n=8, m=2)
+        assert solution.finish == "stop"
+        assert solution.usage.decoded_tokens == server.num_drawn - before
+
+
+def test_tokens_of_a_cancelled_draft_that_shared_a_request_are_booked_on_another():
+    with serving() as server, engine_over(server, choices_per_request=4) as engine:
+        root, server.gate = opened(engine), threading.Event()
+        drafts = [Draft(root, WARM, seed, 100, is_to_end=True) for seed in range(4)]
+        for draft in drafts:
+            engine.start(draft)
+        while not server.posts:
+            engine.advance(Budget(600).start())
+        [cut] = engine.cancel([drafts[0].id])
+        server.gate.set()
+        done = [cut]
+        while len(done) < 4:
+            done += engine.advance(Budget(600).start())
+        assert cut.num_drawn == 0
+        assert sum(drafted.num_drawn for drafted in done) == server.num_drawn == 4 * 16
 
 
 def test_the_tokens_of_a_solution_are_those_that_the_server_counts():
@@ -279,7 +312,7 @@ def test_a_problem_with_a_control_token_in_it_is_told():
 def test_a_template_is_a_name_or_a_file(tmp_path):
     file = tmp_path / "mine.jinja"
     file.write_text("Q: {{ messages[-1]['content'] }}\nA: ")
-    with serving() as server:
+    with serving(Kind(num_params=1000)) as server:
         engine = connect(server.url, "model", template=str(file))
         run(engine, [Draft(opened(engine, "How many?"), GREEDY, 0, 100, is_to_end=True)])
         assert server.posts[-1]["prompt"] == "Q: How many?\nA: "
@@ -289,19 +322,12 @@ def test_a_template_is_a_name_or_a_file(tmp_path):
             connect(server.url, "model", template="nobody-knows-it")
 
 
+def test_a_template_is_refused_where_the_server_renders_the_turns():
+    with pytest.raises(UsageError, match="no effect in mode chat"):
+        connect("http://127.0.0.1:9", "model", template="chatml", config=EndpointConfig(mode="chat"))
+
+
 # -- faults ------------------------------------------------------------------------------------------------------------
-
-
-def status(number, headers=None, message="no"):
-    return lambda handler: handler.send(number, {"error": {"message": message}}, headers)
-
-
-def cut_off_in_the_body(handler):
-    handler.send_response(200)
-    handler.send_header("Content-Length", "1000")
-    handler.end_headers()
-    handler.wfile.write(b'{"choices": [')
-    handler.hang_up()
 
 
 @pytest.mark.parametrize(
@@ -543,8 +569,8 @@ def test_a_url_without_a_path_is_that_of_version_1():
 
 @pytest.mark.parametrize(
     "options",
-    [{"mode": "stream"}, {"concurrency": 0}, {"max_n": 5000}, {"piece_tokens": 0}, {"choices_per_request": 0},
-     {"num_params": -1}],
+    [{"mode": "stream"}, {"concurrency": 0}, {"concurrency": 1025}, {"max_n": 5000}, {"piece_tokens": 0},
+     {"choices_per_request": 0}, {"num_params": -1}],
 )  # fmt: skip
 def test_a_setting_out_of_its_range_is_refused(options):
     with pytest.raises(UsageError, match=next(iter(options))):
@@ -607,6 +633,40 @@ def test_sampling_strategies_answer_through_an_endpoint(kind, mode):
         assert solution.models.solver == "model"
         assert solution.models.solver_device == "endpoint"
         assert solution.usage.decoded_tokens == 8 * 16
+        assert solution.usage.prompt_tokens >= 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "num_params", "counted"),
+    [(VLLM, 8_000_000_000, 8_000_000_000), (Kind(num_params=1000), None, 1000), (Kind(num_params=1000), 7, 7)],
+    ids=["told by the user", "told by the server", "told by both"],
+)
+def test_flops_are_two_for_each_parameter_and_token_that_was_read_or_drawn(kind, num_params, counted):
+    with serving(kind) as server, pipeline.load_endpoint(server.url, "model", num_params=num_params) as loaded:
+        solution = loaded.solve("How many?", budget_s=60, strategy="greedy")
+        usage = solution.usage
+        assert usage.prefilled_tokens > 5
+        assert usage.solver_flops == 2.0 * counted * (usage.prefilled_tokens + usage.decoded_tokens)
+        assert not any("FLOPs" in warning for warning in solution.warnings)
+
+
+def test_flops_that_nobody_can_count_are_said_to_be_missing():
+    with serving() as server, pipeline.load_endpoint(server.url, "model") as loaded:
+        solution = loaded.solve("How many?", budget_s=60, strategy="greedy")
+        assert solution.usage.solver_flops == 0
+        assert any("FLOPs are counted as 0" in warning for warning in solution.warnings)
+
+
+def test_samples_share_requests_where_asked_for():
+    with (
+        serving() as server,
+        pipeline.load_endpoint(server.url, "model", choices_per_request=8, verifier="consensus") as loaded,
+    ):
+        asked = len(server.posts)
+        solution = loaded.solve("How many?", budget_s=60, strategy="majority", n=16)
+        assert len(solution.candidates) == 16
+        assert [post["n"] for post in server.posts[asked:]] == [8, 8]
+        assert solution.usage.decoded_tokens == 16 * 16
 
 
 def test_an_endpoint_that_answers_nothing_in_time_is_unanswered_not_an_error():
@@ -624,36 +684,6 @@ def test_a_verifier_that_reads_token_ids_needs_a_local_file_of_the_model():
 
 # -- a real server -----------------------------------------------------------------------------------------------------
 
-_SERVER_MODULES = ("fastapi", "uvicorn", "sse_starlette", "starlette_context", "pydantic_settings")
-needs_server = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in _SERVER_MODULES),
-    reason="needs llama-cpp-python[server]",
-)
-
-
-@pytest.fixture(scope="module")
-def real_url():
-    """llama-cpp-python's own server on the built-in solver."""
-    import warnings
-
-    with warnings.catch_warnings():  # its own, of the packages that it uses
-        warnings.simplefilter("ignore")
-        import uvicorn
-        from llama_cpp.server.app import create_app
-        from llama_cpp.server.settings import ModelSettings, ServerSettings
-
-        model = ModelSettings(model=str(catalog.solver("nano").path), model_alias="nano", n_ctx=512, verbose=False)
-        app = create_app(server_settings=ServerSettings(), model_settings=[model])
-        server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", 0, log_level="error", ws="none"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
-    server.should_exit = True
-    thread.join(30)
-
 
 @pytest.fixture(scope="module")
 def problems():
@@ -662,7 +692,6 @@ def problems():
     return [sample.problem for sample in held_out(seed=0, count=5)]
 
 
-@needs_server
 @pytest.mark.filterwarnings("ignore")
 def test_greedy_through_a_real_server_is_greedy_in_this_process(real_url, problems):
     with pipeline.load_endpoint(real_url, "nano", like="nano") as remote, pipeline.load("nano", "none") as local:
@@ -675,7 +704,6 @@ def test_greedy_through_a_real_server_is_greedy_in_this_process(real_url, proble
             assert there.usage.prompt_tokens == here.usage.prompt_tokens
 
 
-@needs_server
 @pytest.mark.filterwarnings("ignore")
 def test_votes_and_search_with_the_built_in_verifier_work_through_a_real_server(real_url, problems):
     with pipeline.load_endpoint(real_url, "nano", like="nano", verifier="auto", check=False) as loaded:
