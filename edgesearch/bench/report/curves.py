@@ -1,0 +1,132 @@
+"""What fewer candidates would have reached: coverage, votes and best-of-n over k, from the candidates that were drawn.
+
+Only for settings whose candidates were drawn independently of each other: not for a beam search, which at a smaller n
+is another search, and not where answers went through an exact check, since such a search ends with its first right
+candidate. Of the settings that differ in n alone, the widest one has the curve.
+
+A candidate that is not there, because the clock or an error came first, counts as one without an answer.
+
+How votes are drawn: estimators.py. With many outcomes, fewer subsets a problem are drawn, so that the error of drawing
+stays at or below 0.0016 of a share (0.5 over the root of all subsets), far below that of having so many problems.
+
+Not covered: points that were run at those k, which stand beside the curves.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesearch import search
+from edgesearch.bench import estimators, power_law
+from edgesearch.bench.estimators import UNANSWERED, Candidates
+from edgesearch.bench.recipe import Cell
+from edgesearch.bench.records import Columns
+from edgesearch.bench.report.model import Curve, Estimate, Fit
+from edgesearch.bench.report.resamples import Resamples
+from edgesearch.bench.report.settings import Setting
+
+MIN_SUBSETS = 20
+_ALL_SUBSETS = 100_000
+"""Over all outcomes together."""
+
+Floats = NDArray[np.float64]
+
+
+def widest(settings: Sequence[tuple[Cell, ...]]) -> set[Cell]:
+    """The first cells of the settings whose curve is drawn, by what their recipe says; a check is found out later."""
+    found: dict[Cell, Cell] = {}
+    for cell, *_ in settings:
+        if cell.n < 2 or cell.strategy not in search.names() or search.strategy(cell.strategy).is_stepwise:
+            continue
+        series = dataclasses.replace(cell, n=1, seed=0)
+        if series not in found or found[series].n < cell.n:
+            found[series] = cell
+    return set(found.values())
+
+
+def curve(point: str, setting: Setting, columns: Sequence[Columns], num_samples: int, resamples: Resamples) -> Curve:
+    """The curve of a setting.
+
+    Args:
+        point: its id.
+        setting: whose candidates are independent.
+        columns: the candidates of each of its cells.
+        num_samples: of the report.
+        resamples: of the problems.
+    """
+    ks = power_law.spread(setting.cell.n)
+    problems = _problems(setting, columns)
+    figures = _figures(problems, ks)
+    sums = np.column_stack([setting.by_sample(column, num_samples) for column in np.concatenate(figures, axis=1).T])
+    sizes = np.broadcast_to(setting.by_sample(np.ones(len(problems)), num_samples)[:, None], sums.shape)
+    estimates = resamples.estimates(sums, sizes)
+    coverage, majority, *scored = (tuple(estimates[at : at + len(ks)]) for at in range(0, len(estimates), len(ks)))
+    best_of_n, weighted = scored or (None, None)
+    return Curve(point, tuple(ks), coverage, majority, best_of_n, weighted, _fit(ks, coverage))
+
+
+def _fit(ks: Sequence[int], coverage: Sequence[Estimate]) -> Fit | None:
+    found = power_law.fit(ks, [each.value for each in coverage])
+    return None if found is None else Fit(**{field.name: found[field.name] for field in dataclasses.fields(Fit)})
+
+
+# ------------------------------------------------------------------------------------------------------ candidates
+
+
+def _problems(setting: Setting, columns: Sequence[Columns]) -> list[Candidates]:
+    """The candidates of each outcome, in the order of the rows, n of each."""
+    is_scored = bool(setting.rows["num_scored"].any())
+    return [
+        _candidates(each, number, setting.cell.n, is_scored=is_scored)
+        for each in columns
+        for number in range(len(each.sample_ids))
+    ]
+
+
+def _candidates(columns: Columns, number: int, n: int, *, is_scored: bool) -> Candidates:
+    """The first n candidates of a sample; those that are missing have no answer."""
+    kept = slice(int(columns.offsets[number]), min(int(columns.offsets[number]) + n, int(columns.offsets[number + 1])))
+    missing = n - (kept.stop - kept.start)
+    classes, is_right = columns.answer_class[kept], columns.is_right[kept]
+    scores = columns.score[kept] if is_scored else None
+    if missing:
+        classes, is_right = np.pad(classes, (0, missing), constant_values=UNANSWERED), np.pad(is_right, (0, missing))
+        scores = None if scores is None else np.pad(scores, (0, missing), constant_values=np.nan)
+    return Candidates(classes, is_right, scores)
+
+
+def num_missing(setting: Setting) -> int:
+    """How many of the candidates that a setting asks for are not there."""
+    short = setting.cell.n - setting.rows["num_candidates"]
+    return int(np.maximum(short, 0).sum())
+
+
+# --------------------------------------------------------------------------------------------------------- figures
+
+
+def _figures(problems: Sequence[Candidates], ks: Sequence[int]) -> list[Floats]:
+    """Coverage, majority and, with scores, best-of-n and weighted: (outcomes, ks) each.
+
+    Votes are drawn only where they can go either way: if all answers are right, or none, it does not matter which
+    wins.
+    """
+    n = len(problems[0].classes)
+    num_right = np.array([each.is_right.sum() for each in problems])
+    num_answered = np.array([each.is_answered.sum() for each in problems])
+    coverage = estimators.pass_at_k(n, num_right, ks)
+    rules = 1 if problems[0].scores is None else 3
+    figures = [coverage, *(coverage.copy() for _ in range(rules))]  # right wherever there is an answer, or nowhere
+    open_ones = np.flatnonzero((num_right > 0) & (num_right < num_answered))
+    if len(open_ones):
+        found = _drawn([problems[int(at)] for at in open_ones], ks, len(problems))
+        for all_rows, rows in zip(figures[1:], found, strict=True):
+            all_rows[open_ones] = rows
+    return figures
+
+
+def _drawn(problems: Sequence[Candidates], ks: Sequence[int], num_outcomes: int) -> list[Floats]:
+    num_subsets = int(np.clip(_ALL_SUBSETS // num_outcomes, MIN_SUBSETS, estimators.NUM_SUBSETS))
+    found = estimators.curves(problems, ks, num_subsets=num_subsets)
+    return [each for each in (found.majority, found.best_of_n, found.weighted) if each is not None]

@@ -1,0 +1,26 @@
+"""JSON inside a page: any text goes in, and none of it can end the element that holds it or become markup.
+
+A `script` element of the type application/json is data: it is not run. Its text ends at the first `</script`, and
+`<!--` changes how it is read, so `<`, `>` and `&` are written as JSON escapes, and so is all that is not ASCII.
+
+Source: https://html.spec.whatwg.org/multipage/scripting.html#restrictions-for-contents-of-script-elements.
+"""
+
+import json
+from html import escape
+
+_ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&"}
+
+
+def encoded(content: object) -> str:
+    """JSON in ASCII without `<`, `>` and `&`.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+    """
+    return json.dumps(content, separators=(",", ":"), allow_nan=False).translate(_ESCAPES)
+
+
+def element(name: str, text: str) -> str:
+    """The element of that id that holds text from `encoded`."""
+    return f'<script type="application/json" id="{escape(name)}">{text}</script>\n'
