@@ -1,0 +1,1 @@
+"""edgesearch beside other systems; README.md says how and with what choices."""
