@@ -1,9 +1,10 @@
 """`edgesearch bench`: run a recipe into a store, and export a store.
 
-Not covered: running (edgesearch.bench.runner), the views of a run (render_bench.py).
+Not covered: running (edgesearch.bench.runner), the views of a run (render_bench.py), reports (bench_report.py).
 """
 
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,21 +14,31 @@ from edgesearch.errors import UsageError
 from edgesearch.types import SCHEMA_VERSION
 
 from . import json_output
+from .bench_report import compare, report
 from .interrupts import Interrupts
 from .terminal import note, one_line, say, warn
 
 if TYPE_CHECKING:
+    from edgesearch.bench.crew import Crew
     from edgesearch.bench.events import Summary
+    from edgesearch.bench.runner import Runner
 
 _EXAMPLES = """\b
 Examples:
   edgesearch bench run benchmarks/recipes/nano-small.toml --out run.sqlite
+  edgesearch bench report run.sqlite --html report.html
+  edgesearch bench compare ours.sqlite theirs.sqlite
   edgesearch bench export run.sqlite --jsonl run.jsonl
 """
 _RUN_EXAMPLES = """\b
 Examples:
   edgesearch bench run recipe.toml --out run.sqlite
   edgesearch bench run recipe.toml --out try.sqlite --limit 5 --json
+  edgesearch bench run recipe.toml --out run.sqlite --ray auto --gpus-per-worker 1
+
+\b
+For --ray: "ray start --head" on one machine, "ray start --address=HOST:PORT" on each of the others, with the same
+edgesearch and model files on all of them.
 
 \b
 The same command resumes a run that was interrupted: nothing is lost, nothing is done twice.
@@ -37,6 +48,39 @@ Examples:
   edgesearch bench export run.sqlite --jsonl run.jsonl --parquet run.parquet
   edgesearch bench export run.sqlite --samples samples.jsonl --cell 0123456789abcdef
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """What the flags say about who solves."""
+
+    ray: str | None
+    cpus: int | None
+    gpus: float | None
+
+    def crew(self) -> "AbstractContextManager[Crew]":
+        """The workers, until the end of the context."""
+        if self.ray is None:
+            if self.cpus is not None or self.gpus is not None:
+                raise UsageError("--cpus-per-worker and --gpus-per-worker are for --ray; here one worker has it all")
+            from edgesearch.bench.crew import LocalCrew
+
+            return nullcontext(LocalCrew())
+        from edgesearch.bench.places import Share
+        from edgesearch.bench.ray_cluster import connected
+
+        return connected(self.ray, Share(self.cpus, self.gpus or 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the flags say about a run."""
+
+    recipe: Path
+    out: Path
+    limit: int | None
+    retries_errors: bool
+    staff: Staff
 
 
 @click.group(epilog=_EXAMPLES, short_help="Run a recipe and keep every outcome.")
@@ -60,16 +104,49 @@ def bench() -> None:
     show_default="the recipe's",
     help="At most so many samples of the task.",
 )
+@click.option("--retry-errors", is_flag=True, show_default="keep", help="Run units again that ended in an error.")
+@click.option(
+    "--ray",
+    metavar="HOST:PORT",
+    show_default="this machine alone",
+    help="Spread the run over this Ray cluster; auto for the one that this machine is part of.",
+)
+@click.option(
+    "--cpus-per-worker",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="an equal share",
+    help="CPUs of its node that each worker on the cluster has to itself; one worker a node by default.",
+)
+@click.option(
+    "--gpus-per-worker",
+    type=click.FloatRange(min=0, max=1024),
+    metavar="N",
+    show_default="none",
+    help="The same for GPUs; may be a part of one.",
+)
 @click.option("--json", "is_json", is_flag=True, show_default="a table", help="Print one JSON object at the end.")
 @click.option("--no-progress", is_flag=True, show_default="show", help="Show no progress while it runs.")
 @click.pass_context
-def run(ctx: click.Context, recipe: str, out: str, limit: int | None, is_json: bool, no_progress: bool) -> None:
+def run(
+    ctx: click.Context,
+    recipe: str,
+    out: str,
+    limit: int | None,
+    retry_errors: bool,
+    ray: str | None,
+    cpus_per_worker: int | None,
+    gpus_per_worker: float | None,
+    is_json: bool,
+    no_progress: bool,
+) -> None:
     """Run what RECIPE.toml says and keep every outcome in a store.
 
     Ctrl-C ends it; what is done is kept. A second one leaves at once.
     """
+    job = Job(Path(recipe), Path(out), limit, retry_errors, Staff(ray, cpus_per_worker, gpus_per_worker))
     with Interrupts() as interrupts:
-        summary = _run(Path(recipe), Path(out), limit, interrupts, has_progress=not no_progress)
+        summary = _run(job, interrupts, has_progress=not no_progress)
         if is_json:
             json_output.echo(run_object(summary))
         else:
@@ -80,17 +157,26 @@ def run(ctx: click.Context, recipe: str, out: str, limit: int | None, is_json: b
     ctx.exit(interrupts.exit_code or 0)
 
 
-def _run(recipe: Path, out: Path, limit: int | None, interrupts: Interrupts, *, has_progress: bool) -> "Summary":
+def _run(job: Job, interrupts: Interrupts, *, has_progress: bool) -> "Summary":
     if has_progress:
-        note(f"Planning {one_line(str(recipe))} ...")  # before the slow imports
-    from edgesearch.bench.events import RunFinished
+        note(f"Planning {one_line(str(job.recipe))} ...")  # before the slow imports
     from edgesearch.bench.recipe import load
     from edgesearch.bench.runner import Runner
     from edgesearch.bench.units import make_plan
 
+    plan = make_plan(load(job.recipe), limit=job.limit)
+    if has_progress and job.staff.ray is not None:
+        note(f"Connecting to the Ray cluster {one_line(job.staff.ray)} ...")
+    with job.staff.crew() as crew:
+        runner = Runner(plan, job.out, crew=crew, retries_errors=job.retries_errors)
+        return _watch(runner, interrupts, has_progress=has_progress)
+
+
+def _watch(runner: "Runner", interrupts: Interrupts, *, has_progress: bool) -> "Summary":
+    from edgesearch.bench.events import RunFinished
+
     from . import render_bench
 
-    runner = Runner(make_plan(load(recipe), limit=limit), out)
     summary: Summary | None = None
     view = render_bench.open_view(is_shown=has_progress)
     with closing(view), interrupts.cancelling(runner.cancel):
@@ -134,6 +220,7 @@ def run_object(summary: "Summary") -> dict[str, object]:
         "wall_s": summary.wall_s,
         "solve_s": summary.solve_s,
         "load_s": summary.load_s,
+        "worker_s": summary.worker_s,
         "harness_share": summary.harness_share,
         "warnings": summary.warnings,
     }
@@ -171,3 +258,7 @@ def export(
         return
     for path, count in written.items():
         say(one_line(f"{path}: {count:,} rows"))
+
+
+for _command in (report, compare):
+    bench.add_command(_command)

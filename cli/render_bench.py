@@ -1,7 +1,7 @@
 """Views of a run on stderr, and words for a finished one. Imports rich only where there is a terminal to paint.
 
-A live view on a terminal: a line for each cell under way and the time left. Elsewhere lines: how it starts, a lost
-worker at once, else at most one line in ten seconds and one for each cell that is done.
+A live view on a terminal: a line for each cell under way (several on a cluster) and the time left. Elsewhere lines: how
+it starts, a lost worker at once, else at most one line in ten seconds and one for each cell that is done.
 """
 
 import math
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgesearch.bench.events import (
     CellCounts,
+    CrewChanged,
     EngineLoading,
     Event,
     RunFinished,
@@ -69,6 +70,8 @@ class PlainView:
                 note(started_line(event))
             case EngineLoading():
                 note(loading_line(event))
+            case CrewChanged():
+                note(crew_line(event))
             case WorkerLost():
                 warn(lost_line(event))
             case UnitDone():
@@ -105,8 +108,8 @@ class LiveView:
             case RunStarted():
                 note(started_line(event))
                 self._open()
-            case EngineLoading():
-                self._footer = loading_line(event)
+            case EngineLoading() | CrewChanged():
+                self._footer = loading_line(event) if isinstance(event, EngineLoading) else crew_line(event)
                 self._paint(is_urgent=True)
             case WorkerLost():
                 self.close()
@@ -178,6 +181,11 @@ def loading_line(event: EngineLoading) -> str:
     return one_line(f"loading {event.engine} for n={event.n}, {event.num_units:,} units ...")
 
 
+def crew_line(event: CrewChanged) -> str:
+    """How many workers of a cluster there are."""
+    return f"{event.num_ready:,} of {event.num_places:,} workers are there"
+
+
 def unit_line(event: UnitDone) -> str:
     """How far the run is."""
     return f"{cell_line(event.cell)}; {left_line(event)}"
@@ -215,7 +223,8 @@ def summary_line(summary: Summary) -> str:
     if summary.harness_share is None:
         return f"{done}{resumed}"
     spent = f"{duration(summary.solve_s)} solving, {duration(summary.load_s)} loading"
-    return f"{done} ({spent}, {summary.harness_share:.1%} for the harness){resumed}"
+    of = "" if summary.worker_s is None else f" of {duration(summary.worker_s)} of workers' time"
+    return f"{done} ({spent}, {summary.harness_share:.1%}{of} for the harness){resumed}"
 
 
 def table_lines(summary: Summary) -> list[str]:

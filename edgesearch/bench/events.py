@@ -1,6 +1,6 @@
 """What happens during a run, as values: the command renders them, a program reads them.
 
-    RunStarted (EngineLoading | UnitDone | WorkerLost)* RunFinished
+    RunStarted (EngineLoading | UnitDone | WorkerLost | CrewChanged)* RunFinished
 
 The last event of a run that is not ended by an error is `RunFinished`, also of one that was cancelled.
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from edgesearch.bench.recipe import Cell
 
 if TYPE_CHECKING:
-    from edgesearch.bench.store import Status
+    from edgesearch.bench.records import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class Summary:
     load_s: float
     """Loading and measuring models."""
     is_cancelled: bool
+    worker_s: float | None = None
+    """Seconds for which the workers of a cluster were there, all together; None for one worker on this machine."""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -72,10 +74,15 @@ class Summary:
 
     @property
     def harness_share(self) -> float | None:
-        """Share of the wall time that is neither solving nor loading, in [0, 1]; None where nothing was run."""
-        if not self.num_run or self.wall_s <= 0:
+        """Share of the time that was neither solving nor loading, in [0, 1]; None where nothing was run.
+
+        With one worker on this machine, of the session's wall time. With several, whose solves add up to more than
+        that, of `worker_s`: then a worker that waits for the head, or for the others at the end, counts as well.
+        """
+        held_s = self.wall_s if self.worker_s is None else self.worker_s
+        if not self.num_run or held_s <= 0:
             return None
-        return max(0.0, 1.0 - (self.solve_s + self.load_s) / self.wall_s)
+        return max(0.0, 1.0 - (self.solve_s + self.load_s) / held_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,7 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class EngineLoading:
-    """A worker process is being started for the next cells."""
+    """An engine is being loaded for the next cells; on a cluster, by the first of those that will."""
 
     engine: str
     n: int
@@ -124,7 +131,7 @@ class UnitDone:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """The worker process crashed or hung; another is started."""
+    """A worker process crashed or hung, or was lost with its node; another is started."""
 
     engine: str
     cell: Cell
@@ -137,10 +144,20 @@ class WorkerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class CrewChanged:
+    """A worker of a cluster joined, or was lost with its node or process."""
+
+    num_ready: int
+    """Workers that are there now."""
+    num_places: int
+    """Workers that the living nodes have room for."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunFinished:
     """The end: always the last event."""
 
     summary: Summary
 
 
-Event = RunStarted | EngineLoading | UnitDone | WorkerLost | RunFinished
+Event = RunStarted | EngineLoading | UnitDone | WorkerLost | CrewChanged | RunFinished

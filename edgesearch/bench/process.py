@@ -4,9 +4,9 @@ Why a process: native code that decodes can crash or hang, and only another proc
 when it ends, by whatever signal or code, or when it does not reply in time, and is killed then. Whatever it writes
 that is no reply (banners, progress bars) is passed over; the last line it wrote to stderr is told with its end.
 
-The worker watches its stdin and ends itself when that is closed, so it never outlives its supervisor (worker.py).
+The worker watches its stdin and ends itself when that is closed, so it never outlives its supervisor (lines.py).
 
-Not covered: what is asked (messages.py), what is done about a lost worker (runner.py).
+Not covered: what is asked (messages.py), what is done about a lost worker (station.py).
 """
 
 import json

@@ -1,17 +1,17 @@
 """How far a run is: counts by cell, seconds spent, and the time that is left at the pace measured.
 
 Cells that differ only in their seed have one pace. It is the wall time from the start of a unit to its outcome on the
-disk, so the harness's own time is part of it, and loading is not.
+disk, so the harness's own time is part of it, and loading is not. What is left is divided among the workers.
 
 Not covered: showing it (the command).
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgesearch.bench.events import CellCounts, RunStarted, Summary, UnitDone
-from edgesearch.bench.store import Outcome, Status
+from edgesearch.bench.records import Outcome, Status
 from edgesearch.bench.units import Plan
 
 
@@ -35,6 +35,8 @@ class Tally:
         self.num_resumed = sum(sum(each.values()) for each in self._counts.values())
         self.num_run = 0
         self.num_lost_workers = 0
+        self.num_workers = 1
+        """That are there now."""
         self.solve_s = 0.0
         self.load_s = 0.0
 
@@ -81,7 +83,7 @@ class Tally:
     def _left_s(self, key: str, mean_s: float | None) -> float | None:
         num, total_s = self._paces.get(self._pace_keys[key], (0, 0.0))
         pace_s = total_s / num if num else mean_s
-        return None if pace_s is None else pace_s * self._num_left(key)
+        return None if pace_s is None else pace_s * self._num_left(key) / max(1, self.num_workers)
 
     def _num_left(self, key: str) -> int:
         return len(self._plan.task.samples) - sum(self._counts[key].values())
@@ -89,8 +91,17 @@ class Tally:
     def _cell(self, key: str) -> CellCounts:
         return CellCounts(self._cells[key], len(self._plan.task.samples), dict(self._counts[key]))
 
-    def summary(self, *, wall_s: float, is_cancelled: bool) -> Summary:
-        """The run as it stands."""
+    def summary(
+        self, *, wall_s: float, worker_s: float | None, is_cancelled: bool, warnings: Sequence[str] = ()
+    ) -> Summary:
+        """The run as it stands; see the fields of `Summary`.
+
+        Args:
+            wall_s: as the field.
+            worker_s: as the field.
+            is_cancelled: as the field.
+            warnings: beside those of the plan.
+        """
         plan = self._plan
         return Summary(
             name=plan.recipe.name,
@@ -105,5 +116,6 @@ class Tally:
             solve_s=self.solve_s,
             load_s=self.load_s,
             is_cancelled=is_cancelled,
-            warnings=plan.warnings,
+            worker_s=worker_s,
+            warnings=(*plan.warnings, *warnings),
         )

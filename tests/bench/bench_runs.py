@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from edgesearch.bench import recipe
+from edgesearch.bench.crew import LocalCrew
 from edgesearch.bench.events import Event, RunFinished, Summary, UnitDone
-from edgesearch.bench.runner import Patience, Runner
-from edgesearch.bench.store import Outcome, Store
+from edgesearch.bench.records import Outcome
+from edgesearch.bench.runner import Runner
+from edgesearch.bench.station import Patience
+from edgesearch.bench.store import Store
 from edgesearch.bench.units import Plan, make_plan
+from edgesearch.bench.worker import COMMAND
 
 SECONDS = ("started_s", "ended_s", "wall_s", "load_s")
 
@@ -22,7 +26,7 @@ SCRIPTED = """
 import os, signal, sys, time
 from edgesearch.bench import worker
 from edgesearch.bench.messages import Solved
-from edgesearch.bench.store import GradedCandidate
+from edgesearch.bench.records import GradedCandidate
 from edgesearch.errors import ContextOverflow, EndpointError
 from edgesearch.types import ModelNames, StrategyUsed, Usage
 
@@ -67,6 +71,8 @@ class Fake:
                 raise EndpointError("the endpoint does not answer")
             case ["bug"]:
                 raise RuntimeError("something broke")
+            case ["bug", "once"] if once(folder, "bugged"):
+                raise RuntimeError("something broke")
             case ["noise"]:
                 print("a banner")
                 os.write(1, b'{"id": 2}' + bytes([10, 255, 10]))
@@ -78,6 +84,8 @@ def load(wanted):
         case ["hang"]:
             time.sleep(600)
         case ["crash"]:
+            os.abort()
+        case ["crash", "once"] if once(sys.argv[1], "crashed at start"):
             os.abort()
         case ["refuse"]:
             raise ContextOverflow("the verifier does not fit")
@@ -116,9 +124,16 @@ def plan_of(path: Path, limit: int | None = None) -> Plan:
     return make_plan(recipe.load(path), limit=limit)
 
 
+def runner(
+    path: Path, store: Path, *, command: Sequence[str] = COMMAND, patience: Patience | None = None, **options: Any
+) -> Runner:
+    """A session of a recipe's run, with one worker on this machine."""
+    return Runner(plan_of(path), store, **{"crew": LocalCrew(command, patience), **options})
+
+
 def run(path: Path, store: Path, **options: Any) -> tuple[list[Event], Summary]:
-    """Runs a recipe to its end; returns all events and the summary."""
-    events = list(Runner(plan_of(path), store, **options).events())
+    """Runs a recipe to its end, as `runner`; returns all events and the summary."""
+    events = list(runner(path, store, **options).events())
     assert isinstance(events[-1], RunFinished)
     return events, events[-1].summary
 
@@ -130,14 +145,14 @@ def outcomes(store: Path) -> list[Outcome]:
 
 
 def content(store: Path) -> list[Outcome]:
-    """All outcomes without what depends on how fast and where they ran: seconds and bytes of memory."""
+    """All outcomes without what depends on how fast and where they ran: seconds, joules and bytes of memory."""
     return [_timeless(outcome) for outcome in outcomes(store)]
 
 
 def _timeless(outcome: Outcome) -> Outcome:
     candidates = tuple(dataclasses.replace(each, ended_s=None) for each in outcome.candidates)
     usage = dataclasses.replace(outcome.usage, peak_bytes=None)
-    return dataclasses.replace(outcome, candidates=candidates, usage=usage, **dict.fromkeys(SECONDS, 0.0))
+    return dataclasses.replace(outcome, candidates=candidates, usage=usage, joules=None, **dict.fromkeys(SECONDS, 0.0))
 
 
 QUICK = Patience(load_s=600.0, grace_s=2.0)

@@ -15,11 +15,11 @@ from typing import Any
 
 import psutil
 import pytest
-from bench_runs import QUICK, content, outcomes, plan_of, run, scripted, write_recipe, write_task
+from bench_runs import QUICK, content, outcomes, run, runner, scripted, write_recipe, write_task
 
 from edgesearch.bench import process
 from edgesearch.bench.events import EngineLoading, RunFinished, RunStarted, UnitDone, WorkerLost
-from edgesearch.bench.runner import Patience, Runner
+from edgesearch.bench.station import Patience
 from edgesearch.bench.store import Store
 from edgesearch.errors import ContextOverflow, EdgesearchError, EndpointError, IntegrityError, UsageError
 
@@ -177,6 +177,26 @@ def test_a_reply_that_makes_no_sense_costs_the_worker(tmp_path: Path, store: Pat
     assert summary.num_lost_workers == 2
 
 
+def test_errors_are_kept_unless_they_are_to_be_run_again(tmp_path: Path, store: Path):
+    path, command = recipe(tmp_path, "one", "bug once", "bug"), scripted(tmp_path)
+    _, first = run(path, store, command=command)
+    assert (first.counts["correct"], first.counts["error"]) == (1, 2)
+    _, second = run(path, store, command=command)
+    assert second.num_run == 0
+    _, third = run(path, store, command=command, retries_errors=True)
+    assert (third.num_resumed, third.num_run, third.num_left) == (1, 2, 0)
+    assert statuses(store) == {"p0": "correct", "p1": "correct", "p2": "error"}
+
+
+def test_errors_that_are_to_be_run_again_are_left_to_do_when_the_run_ends_first(tmp_path: Path, store: Path):
+    path = recipe(tmp_path, "one", "bug once")
+    run(path, store, command=scripted(tmp_path))
+    with pytest.raises(ContextOverflow):
+        run(path, store, command=scripted(tmp_path, "refuse"), retries_errors=True)
+    assert statuses(store) == {"p0": "correct"}
+    assert run(path, store, command=scripted(tmp_path))[1].num_run == 1
+
+
 # -- engines that cannot be loaded -------------------------------------------------------------------------------------
 
 
@@ -190,6 +210,13 @@ def test_an_endpoint_that_fails_ends_the_run_and_its_units_can_be_gone_on_with(t
     with pytest.raises(EndpointError, match="does not answer"):
         run(recipe(tmp_path, "one", "away"), store, command=scripted(tmp_path))
     assert statuses(store) == {"p0": "correct"}
+
+
+@POSIX
+def test_a_crash_while_loading_is_told_and_tried_once_more(tmp_path: Path, store: Path):
+    events, summary = run(recipe(tmp_path, "one"), store, command=scripted(tmp_path, "crash", "once"))
+    assert [type(event) for event in events] == [RunStarted, EngineLoading, WorkerLost, UnitDone, RunFinished]
+    assert (summary.counts["correct"], summary.num_lost_workers) == (1, 1)
 
 
 @POSIX
@@ -223,10 +250,10 @@ def test_cancelling_keeps_what_is_done_and_leaves_no_worker(
 ):
     pids: list[int] = []
     monkeypatch.setattr(process.Worker, "close", _noting(process.Worker.close, pids))
-    runner = Runner(plan_of(recipe(tmp_path, "one", "wait", "two")), store, command=scripted(tmp_path))
-    canceller = threading.Thread(target=lambda: (wait_for(tmp_path / "waiting"), runner.cancel()))
+    session = runner(recipe(tmp_path, "one", "wait", "two"), store, command=scripted(tmp_path))
+    canceller = threading.Thread(target=lambda: (wait_for(tmp_path / "waiting"), session.cancel()))
     canceller.start()
-    *_, last = runner.events()
+    *_, last = session.events()
     canceller.join()
     assert isinstance(last, RunFinished)
     assert (last.summary.is_cancelled, last.summary.num_run, last.summary.num_left) == (True, 1, 2)
@@ -244,16 +271,16 @@ def _noting(close: Any, pids: list[int]) -> Any:
 
 
 def test_cancelling_before_the_start_runs_nothing(tmp_path: Path, store: Path):
-    runner = Runner(plan_of(recipe(tmp_path, "one")), store, command=scripted(tmp_path))
-    runner.cancel()
-    *_, last = runner.events()
+    session = runner(recipe(tmp_path, "one"), store, command=scripted(tmp_path))
+    session.cancel()
+    *_, last = session.events()
     assert isinstance(last, RunFinished)
     assert (last.summary.is_cancelled, last.summary.num_run) == (True, 0)
 
 
 def test_events_that_are_not_taken_to_the_end_still_free_worker_and_store(tmp_path: Path, store: Path):
     path = recipe(tmp_path, "one", "two")
-    events = Runner(plan_of(path), store, command=scripted(tmp_path)).events()
+    events = runner(path, store, command=scripted(tmp_path)).events()
     while not isinstance(next(events), UnitDone):
         pass
     events.close()  # type: ignore[attr-defined]
@@ -298,7 +325,7 @@ def test_a_changed_recipe_is_refused(tmp_path: Path, store: Path):
 
 def test_two_runs_do_not_share_a_store(tmp_path: Path, store: Path):
     path = recipe(tmp_path, "one", "two")
-    events = Runner(plan_of(path), store, command=scripted(tmp_path)).events()
+    events = runner(path, store, command=scripted(tmp_path)).events()
     next(events)
     with pytest.raises(EdgesearchError, match="in use"):
         run(path, store, command=scripted(tmp_path))

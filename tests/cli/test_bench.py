@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -130,6 +132,35 @@ def test_the_store_must_be_named(run: Run, tmp_path: Path) -> None:
     assert "--out" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        (["--gpus-per-worker", "1"], 2, "are for --ray"),
+        (["--cpus-per-worker", "2"], 2, "are for --ray"),
+        (["--ray", "ray://10.0.0.1:10001"], 2, "give HOST:PORT of ray start --head, or auto"),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_refused_before_there_is_a_store(
+    run: Run, tmp_path: Path, store: str, flags: list[str], code: int, message: str
+) -> None:
+    result = run("bench", "run", write(tmp_path), "--out", store, *flags)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert message in error_of(result)
+    assert not Path(store).exists()
+
+
+def test_errors_are_run_again_where_asked(run: Run, tmp_path: Path, store: str) -> None:
+    recipe = write(tmp_path)
+    run("bench", "run", recipe, "--out", store)
+    with sqlite3.connect(store) as db:
+        db.execute("UPDATE outcomes SET status = 'error', error = 'it crashed', answer = NULL WHERE id = 1")
+    db.close()
+    kept = run("bench", "run", recipe, "--out", store, "--json")
+    assert (json.loads(kept.stdout)["num_run"], json.loads(kept.stdout)["counts"]["error"]) == (0, 1)
+    again = json.loads(run("bench", "run", recipe, "--out", store, "--json", "--retry-errors").stdout)
+    assert (again["num_run"], again["counts"]["error"], again["is_complete"]) == (1, 0, True)
+
+
 def test_a_changed_model_or_task_under_a_resumed_run_exits_with_5(run: Run, tmp_path: Path, store: str) -> None:
     shutil.copy(MODELS / "nano-q8_0.gguf", tmp_path / "model.gguf")
     recipe = write(tmp_path, limit=1, solver="model.gguf")
@@ -159,7 +190,9 @@ def test_a_signal_ends_a_run_cleanly_and_says_how_to_go_on(
     assert stdout.startswith("cell ")
     exported = subprocess.run([COMMAND, "bench", "export", store, "--jsonl", f"{store}.jsonl"], check=False)
     assert exported.returncode == 0
-    assert len(Path(f"{store}.jsonl").read_text(encoding="utf-8").splitlines()) >= 1
+    kept = re.search(r"Interrupted: (\d+) of 500 units are kept", stderr)
+    assert kept is not None
+    assert len(Path(f"{store}.jsonl").read_text(encoding="utf-8").splitlines()) == int(kept[1]) >= 1
 
 
 # -- exporting ---------------------------------------------------------------------------------------------------------

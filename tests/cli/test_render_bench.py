@@ -12,6 +12,7 @@ from rich.console import Console
 
 from edgesearch.bench.events import (
     CellCounts,
+    CrewChanged,
     EngineLoading,
     RunFinished,
     RunStarted,
@@ -165,6 +166,26 @@ def test_the_summary_says_what_the_harness_cost(render: Any) -> None:
         "3 units in 2 min (98 s solving, 1.0 s loading, 1.0% for the harness), 1 were there before"
     )
     assert render.summary_line(summary(num_run=0, num_resumed=4)) == "0 units in 2 min, 4 were there before"
+
+
+def test_the_harness_share_of_a_cluster_is_of_its_workers_time(render: Any) -> None:
+    spread = summary(wall_s=60.0, worker_s=110.0)
+    assert render.summary_line(spread) == (
+        "3 units in 60 s (98 s solving, 1.0 s loading, 10.0% of 2 min of workers' time for the harness), "
+        "1 were there before"
+    )
+
+
+def test_views_tell_how_many_workers_of_a_cluster_there_are(
+    render: Any, terminal: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    render.PlainView().show(CrewChanged(2, 3))
+    assert capsys.readouterr().err == "2 of 3 workers are there\n"
+    live = render.LiveView()
+    live.show(STARTED)
+    live.show(CrewChanged(2, 3))
+    live.close()
+    assert "2 of 3 workers are there" in terminal.getvalue()
 
 
 def test_counts_name_only_what_is_there(render: Any) -> None:

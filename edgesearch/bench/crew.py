@@ -1,0 +1,188 @@
+"""Who solves the units of a run: the seam between the runner and its workers, and the crew of this machine.
+
+    Runner -- Todo --> Crew.work -- Tried --> Runner
+
+A crew takes unit after unit from what is left to do and tells what came of each attempt, in whatever order. The runner
+grades, stores, and puts back a unit whose worker was lost, so a crew neither counts nor tries again. There are three:
+one worker process on this machine (`LocalCrew`), nobody at all for recorded samples (`RecordedCrew`), and a worker on
+each node of a cluster (cluster.py).
+
+Not covered: the worker (station.py), what becomes of an attempt (runner.py).
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence, Set
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgesearch.bench.events import CrewChanged, EngineLoading
+from edgesearch.bench.station import Attempt, Order, Patience, Station
+from edgesearch.bench.units import Group, Plan, Unit
+from edgesearch.bench.worker import COMMAND
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A unit that somebody is at."""
+
+    unit: Unit
+    group: Group
+    number: int
+    """Of the group, within its `Todo`."""
+    began: float
+    """By the clock of the run."""
+    began_s: float
+    """Unix time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A unit is back from its worker, whatever came of it."""
+
+    taken: Taken
+    attempt: Attempt
+
+
+Report = Tried | EngineLoading | CrewChanged
+
+
+class Todo:
+    """What is left to do, group by group; whoever has loaded an engine goes on with it as long as it has units."""
+
+    def __init__(
+        self, plan: Plan, groups: Iterable[Group], done: Set[str], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """All units of those groups whose keys are not done."""
+        self._groups = tuple(groups)
+        self._left = [deque(plan.units(group, done)) for group in self._groups]
+        self._clock = clock
+
+    def __len__(self) -> int:
+        return sum(map(len, self._left))
+
+    def num_left(self, number: int) -> int:
+        """Units of a group that nobody has taken."""
+        return len(self._left[number])
+
+    def take(self, own: int | None = None, others: Collection[int] = ()) -> Taken | None:
+        """The next unit; None where none is left.
+
+        Of the group `own`, if it has any left. Else of the first group that nobody is at, so that a single worker goes
+        by the order of the recipe; else of the one with most units left for each of its workers.
+
+        Args:
+            own: number of the group whose engine the worker has.
+            others: the same for the other workers, once for each.
+        """
+        numbers = [number for number, left in enumerate(self._left) if left]
+        if not numbers:
+            return None
+        number = own if own in numbers else min(numbers, key=lambda each: self._rank(each, others))
+        assert number is not None
+        return Taken(self._left[number].popleft(), self._groups[number], number, self._clock(), time.time())
+
+    def _rank(self, number: int, others: Collection[int]) -> tuple[bool, float, int]:
+        num_workers = sum(other == number for other in others)
+        share = len(self._left[number]) / (num_workers + 1)
+        return num_workers > 0, -share if num_workers else 0.0, number
+
+    def put_back(self, taken: Taken) -> None:
+        """Its worker was lost: it comes next again."""
+        self._left[taken.number].appendleft(taken.unit)
+
+
+class Crew(Protocol):
+    """Solves what there is to do. One `work` at a time."""
+
+    @property
+    def machine(self) -> Mapping[str, str]:
+        """What the session's record says of where units are solved, beside this machine."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Sentences for the end of the run."""
+        ...
+
+    @property
+    def worker_s(self) -> float | None:
+        """Seconds for which workers were there, all together; None for one worker throughout."""
+        ...
+
+    def work(self, todo: Todo) -> Generator[Report, None, None]:
+        """Solves all that is to do, also what is put back meanwhile, until nothing is left or it is cancelled.
+
+        Leaves no worker behind, however it ends. Closing it ends it.
+
+        Raises:
+            EdgesearchError: an engine cannot be loaded, a model changed, or there is nowhere to work.
+            EndpointError: an endpoint refused or failed.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """Ends `work` now, without a word about what is under way; safe from another thread, and before it begins."""
+        ...
+
+
+class LocalCrew:
+    """One worker process on this machine, and one unit at a time.
+
+    What is measured is a solve on a machine that does nothing else: the next unit is taken when the last is stored.
+    """
+
+    machine: Mapping[str, str] = {}
+    warnings: Sequence[str] = ()
+    worker_s: float | None = None
+
+    def __init__(self, command: Sequence[str] = COMMAND, patience: Patience | None = None) -> None:
+        """As `Station`."""
+        self._station = Station(command, patience)
+        self._is_cancelled = threading.Event()
+
+    def work(self, todo: Todo) -> Generator[Report, None, None]:
+        """See `Crew.work`."""
+        number = None
+        with closing(self._station) as station:
+            while not self._is_cancelled.is_set() and (taken := todo.take(number)) is not None:
+                if taken.number != number:
+                    number = taken.number
+                    engine = taken.group.source.engine.id
+                    yield EngineLoading(engine, taken.unit.cell.n, todo.num_left(number) + 1)
+                order = Order.of(taken.group, taken.unit)
+                if not station.holds(order.load):
+                    for file in taken.group.source.files:
+                        file.check()
+                attempt = station.attempt(order)
+                if not (attempt.lost and self._is_cancelled.is_set()):
+                    yield Tried(taken, attempt)
+
+    def cancel(self) -> None:
+        """See `Crew.cancel`."""
+        self._is_cancelled.set()
+        self._station.end()
+
+
+class RecordedCrew:
+    """Nobody: the samples are recorded, and nothing has to be drawn."""
+
+    machine: Mapping[str, str] = {}
+    warnings: Sequence[str] = ()
+    worker_s: float | None = None
+
+    def __init__(self) -> None:
+        self._is_cancelled = threading.Event()
+
+    def work(self, todo: Todo) -> Generator[Report, None, None]:
+        """See `Crew.work`."""
+        while not self._is_cancelled.is_set() and (taken := todo.take()) is not None:
+            recording = taken.group.source.recording
+            assert recording is not None
+            yield Tried(taken, Attempt(recording.solve(taken.unit.cell, taken.unit.sample)))
+
+    def cancel(self) -> None:
+        """See `Crew.cancel`."""
+        self._is_cancelled.set()

@@ -1,0 +1,97 @@
+"""What is left to do goes to the right worker, and the local crews do it."""
+
+from pathlib import Path
+
+import pytest
+from bench_runs import plan_of, scripted, write_recipe, write_task
+
+from edgesearch.bench.crew import Crew, LocalCrew, RecordedCrew, Taken, Todo, Tried
+from edgesearch.bench.units import Plan
+
+GRID = 'engines = "small"\nstrategy = "majority"\nn = [1, 2, 4]\nbudget_s = 1.0'
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    write_task(tmp_path, ["one", "two"])
+    return plan_of(write_recipe(tmp_path, grid=GRID))
+
+
+@pytest.fixture
+def todo(plan: Plan) -> Todo:
+    return Todo(plan, plan.groups, frozenset())
+
+
+def names(taken: Taken | None) -> tuple[int, str]:
+    assert taken is not None
+    return taken.unit.cell.n, taken.unit.sample.id
+
+
+# -- what is left to do ------------------------------------------------------------------------------------------------
+
+
+def test_a_single_worker_goes_by_the_order_of_the_recipe(todo: Todo):
+    seen, number = [], None
+    while (taken := todo.take(number)) is not None:
+        number = taken.number
+        seen.append(names(taken))
+    assert seen == [(n, sample) for n in (1, 2, 4) for sample in ("p0", "p1")]
+    assert len(todo) == 0
+
+
+def test_several_workers_begin_with_a_group_each(todo: Todo):
+    held: list[int] = []
+    for _ in range(3):
+        taken = todo.take(None, held)
+        assert taken is not None
+        held.append(taken.number)
+    assert held == [0, 1, 2]
+
+
+def test_a_worker_goes_on_with_the_engine_that_it_has(todo: Todo):
+    assert names(todo.take(2)) == (4, "p0")
+    assert names(todo.take(2, [0, 1])) == (4, "p1")
+
+
+def test_where_everybody_is_at_something_the_longest_queue_for_each_is_shared(todo: Todo):
+    assert names(todo.take(0)) == (1, "p0")  # the first group has one left, the others two
+    assert names(todo.take(None, [0, 1, 2])) == (2, "p0")
+    assert names(todo.take(None, [0, 1, 1, 2])) == (4, "p0")
+
+
+def test_a_group_without_units_is_nobodys_choice(todo: Todo):
+    for _ in range(2):
+        todo.take(0)
+    assert names(todo.take(0, [])) == (2, "p0")
+
+
+def test_what_is_put_back_comes_next(todo: Todo):
+    first = todo.take()
+    assert first is not None
+    assert len(todo) == 5
+    todo.put_back(first)
+    assert (len(todo), todo.num_left(0)) == (6, 2)
+    assert names(todo.take()) == names(first)
+
+
+def test_what_is_done_is_not_to_do(plan: Plan):
+    done = {unit.key for unit in plan.units(plan.groups[0])}
+    todo = Todo(plan, plan.groups, done)
+    assert (len(todo), todo.num_left(0)) == (4, 0)
+
+
+# -- crews -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_a_crew_that_is_cancelled_before_it_begins_does_nothing(tmp_path: Path, plan: Plan, is_local: bool):
+    crew: Crew = LocalCrew(scripted(tmp_path)) if is_local else RecordedCrew()
+    crew.cancel()
+    assert list(crew.work(Todo(plan, plan.groups, frozenset()))) == []
+
+
+def test_a_local_crew_tells_what_came_of_each_unit(tmp_path: Path, plan: Plan, todo: Todo):
+    tried = [report for report in LocalCrew(scripted(tmp_path)).work(todo) if isinstance(report, Tried)]
+    assert len(tried) == plan.num_units
+    assert all(each.attempt.solved is not None for each in tried)
+    assert [each.attempt.load_s > 0 for each in tried] == [True, False] * 3  # a group, an engine
