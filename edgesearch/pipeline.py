@@ -479,10 +479,22 @@ def peak_bytes() -> int | None:
         import psutil
 
         return int(psutil.Process().memory_info().peak_wset)
+    if (high_water := _high_water_bytes()) is not None:
+        return high_water
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def _high_water_bytes() -> int | None:
+    """As Linux counts it since this program began; `ru_maxrss` also holds what its parent had when it was started."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    found = next((line.split()[1] for line in lines if line.startswith("VmHWM:")), None)
+    return None if found is None else int(found) * 1024
 
 
 def _estimated_tokens(text: str) -> int:

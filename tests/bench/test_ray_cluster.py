@@ -51,6 +51,7 @@ def ray_cluster(_ray: None) -> Iterator[Any]:
     """A head that does no work, and two nodes with a CPU each."""
     from ray.cluster_utils import Cluster
 
+    before = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
         made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
@@ -58,6 +59,7 @@ def ray_cluster(_ray: None) -> Iterator[Any]:
         made.add_node(num_cpus=1)
         yield made
         made.shutdown()
+    signal.signal(signal.SIGTERM, before)  # Ray keeps it
 
 
 @pytest.fixture
@@ -174,7 +176,6 @@ def test_ctrl_c_leaves_nobody_and_the_same_command_goes_on(tmp_path: Path, addre
     told = json.loads(done.stdout)
     assert (told["is_complete"], told["num_resumed"]) == (True, found["num_run"])
     assert told["worker_s"] > 0
-    assert "of 2 workers are there" in done.stderr
 
 
 def hear_interrupts() -> None:
