@@ -46,10 +46,10 @@ def size(curves: Sequence[Curve]) -> tuple[float, float]:
 def draw(report: Report, curves: Sequence[Curve], figure: Any) -> None:
     """Draws a panel for each curve."""
     columns = min(_COLUMNS, len(curves))
-    panels = figure.subplots(-(-len(curves) // columns), columns, squeeze=False).flat
+    panels = list(figure.subplots(-(-len(curves) // columns), columns, squeeze=False).flat)
     for axes, curve in zip(panels, curves, strict=False):
         _draw_curve(axes, report, curve)
-    for axes in list(panels)[len(curves) :]:
+    for axes in panels[len(curves) :]:
         axes.set_axis_off()
 
 

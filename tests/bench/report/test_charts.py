@@ -9,7 +9,7 @@ from typing import Any
 import made_reports
 import pytest
 
-from edgesearch.bench.report import charts
+from edgesearch.bench.report import chart_curves, charts
 from edgesearch.bench.report.chart_curves import k_ticks
 from edgesearch.bench.report.model import Estimate, Report, Run
 from edgesearch.bench.store import Store
@@ -226,3 +226,12 @@ def test_runs_are_told_apart_by_their_number(tmp_path: Path, figures: list[Any])
     moved = tuple(dataclasses.replace(each, id=f"2/{each.name}", run=1) for each in report.points)
     charts.write(Report(runs=(*report.runs, other), points=report.points + moved), tmp_path)
     assert {"1/nano", "2/nano", "1/large", "2/large"} <= set(texts(figures[0]))
+
+
+@pytest.mark.parametrize("num_curves", [1, 2, 3])
+def test_a_panel_without_a_curve_is_not_drawn(matplotlib: None, num_curves: int) -> None:
+    from matplotlib.figure import Figure
+
+    figure, made = Figure(), made_reports.report()
+    chart_curves.draw(made, [made.curves[0]] * num_curves, figure)
+    assert [axes.axison for axes in figure.axes].count(True) == num_curves
