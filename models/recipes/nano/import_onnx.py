@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 import torch
 from export_onnx import export
-from model import PRESETS, Block, Verifier, count_parameters, save_model
+from model import PRESETS, Verifier, count_parameters, save_model
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
@@ -73,7 +73,7 @@ def fill(verifier: Verifier, known: Arrays, found: Arrays) -> None:
         for name, parameter in verifier.named_parameters():
             parameter.copy_(torch.from_numpy(stored(name, parameter.numpy(), known, found).copy()))
     for block in blocks:
-        interleave(block)
+        block.interleave()
 
 
 def stored(name: str, values: NDArray[np.float32], known: Arrays, found: Arrays) -> NDArray[np.float32]:
@@ -84,16 +84,6 @@ def stored(name: str, values: NDArray[np.float32], known: Arrays, found: Arrays)
         if array.ndim == 2 and array.T.shape == values.shape and np.array_equal(array.T, values):
             return found[place].T
     raise SystemExit(f"the file holds nothing of {name}")
-
-
-def interleave(block: Block) -> None:
-    """Undoes `Block.deinterleave`."""
-    config = block.config
-    num_rotated = config.num_heads + config.num_kv_heads
-    rows = torch.arange(num_rotated * config.head_dim).view(num_rotated, -1, 2).transpose(1, 2).flatten()
-    weight = block.qkv.weight.data
-    weight[rows] = weight[: len(rows)].clone()
-    block.rope.is_interleaved = True
 
 
 def main() -> None:

@@ -160,11 +160,21 @@ class Block(nn.Module):
 
     def deinterleave(self) -> None:
         """Reorders the query and key weights so that the rotary layout is in halves; outputs stay the same."""
-        config = self.config
-        num_rotated = config.num_heads + config.num_kv_heads
-        rows = torch.arange(num_rotated * config.head_dim).view(num_rotated, -1, 2).transpose(1, 2).flatten()
+        rows = self._rows_in_halves()
         self.qkv.weight.data[: len(rows)] = self.qkv.weight.data[rows]
         self.rope.is_interleaved = False
+
+    def interleave(self) -> None:
+        """Undoes `deinterleave`."""
+        rows = self._rows_in_halves()
+        self.qkv.weight.data[rows] = self.qkv.weight.data[: len(rows)].clone()
+        self.rope.is_interleaved = True
+
+    def _rows_in_halves(self) -> Tensor:
+        """Rows of the interleaved query and key weights, in the order that the layout in halves has."""
+        config = self.config
+        num_rotated = config.num_heads + config.num_kv_heads
+        return torch.arange(num_rotated * config.head_dim).view(num_rotated, -1, 2).transpose(1, 2).flatten()
 
 
 class Decoder(nn.Module):
