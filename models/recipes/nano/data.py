@@ -13,7 +13,7 @@ import argparse
 import itertools
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +33,12 @@ class TokenSequence:
     num_prompt: int
 
 
-def draw_problems(count: int, seed: int | str) -> list[ArithmeticSample]:
-    """`count` problems, none of which a benchmark can hold; families and levels in equal shares."""
-    return list(itertools.islice(arithmetic.training_problems(seed), count))
+def draw_problems(
+    count: int, seed: int | str, families: Collection[str] = arithmetic.FAMILIES
+) -> list[ArithmeticSample]:
+    """`count` problems, none of which a benchmark can hold; these families and all levels in equal shares."""
+    drawn = (sample for sample in arithmetic.training_problems(seed) if sample.family in families)
+    return list(itertools.islice(drawn, count))
 
 
 def encode_prompts(tokenizer: NanoTokenizer, samples: Sequence[ArithmeticSample]) -> list[list[int]]:

@@ -231,6 +231,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=16, help="a problem")
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument(
+        "--families", choices=arithmetic.FAMILIES, nargs="+", default=arithmetic.FAMILIES, help="of new problems"
+    )
     parser.add_argument("--held-out", type=int, metavar="SEED", help="of held-out problems, instead of new ones")
     parser.add_argument("--split", choices=arithmetic.SPLITS, default="mixed", help="of the held-out problems")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -240,7 +243,7 @@ def main() -> None:
     tokenizer = NanoTokenizer(args.tokenizer)
     _, decoder = load_decoder(args.solver, args.device)
     if args.held_out is None:
-        problems = draw_problems(args.problems, f"rollouts {args.seed}")
+        problems = draw_problems(args.problems, f"rollouts {args.seed}", args.families)
     else:
         problems = arithmetic.held_out(args.held_out, args.problems, args.split)
     write_rollouts(args.out, roll_out(decoder, tokenizer, problems, args.samples, args.temperature))
