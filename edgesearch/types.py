@@ -5,6 +5,7 @@ search is a type error. Numbers carry their unit in the name. The glossary is in
 """
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -45,6 +46,10 @@ class Prompt:
     """The system turn; empty for none."""
     step_delimiter: str = "\n\n"
     """Text that ends a step."""
+    attempts: tuple[str, ...] = ()
+    """Earlier solutions that it shows, oldest first, as a model wrote them; the next one is to revise them."""
+    base: int | None = None
+    """The id of the prompt that it grew from, so that an engine can go on from what it holds of that."""
     id: int = field(default_factory=next_id)
     """The root node of this problem's search tree."""
 
@@ -79,6 +84,63 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Forcing:
+    """Budget forcing of one draft: what is written for the solver (Muennighoff et al., arXiv 2501.19393, section 3)."""
+
+    extension: str = ""
+    """Written in place of the end of turn, `num_extensions` times: the solver thinks on."""
+    num_extensions: int = 0
+    closing: str = ""
+    """Written once the draft has `closing_tokens` left of its limit: the solver states its answer."""
+    closing_tokens: int = 0
+    """Kept back for the closing and what follows it."""
+    max_thinking_tokens: int = 0
+    """Tokens after which the closing is written though more were left; 0 for no such limit."""
+
+    def __post_init__(self) -> None:
+        if self.num_extensions < 0:
+            raise ValueError(f"num_extensions must be >= 0, not {self.num_extensions}")
+        if self.num_extensions and not self.extension:
+            raise ValueError("extension must not be empty where num_extensions is above 0")
+        for name in ("closing_tokens", "max_thinking_tokens"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be >= 0, not {getattr(self, name)}")
+
+    def closes(self, drawn: int, max_tokens: int) -> bool:
+        """Whether a draft that has drawn so many tokens of its limit is to be closed now."""
+        if not self.closing:
+            return False
+        is_long = 0 < self.max_thinking_tokens <= drawn
+        return is_long or max_tokens - drawn <= self.closing_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Certainty:
+    """How sure the solver was of each token of a step, by its distribution at temperature 1 before any filter.
+
+    One number for each of the step's tokens; those that were written for the solver (`Forcing`) are among them.
+    """
+
+    logprobs: tuple[float, ...]
+    """Natural-log probability of the token."""
+    entropies: tuple[float, ...]
+    """Of the whole distribution, in nats."""
+    margins: tuple[float, ...]
+    """Probability of the likeliest token less that of the second."""
+    confidences: tuple[float, ...]
+    """Minus the mean natural-log probability of the 20 likeliest tokens (Fu et al., arXiv 2508.15260, section 2)."""
+
+    def plus(self, more: "Certainty") -> "Certainty":
+        """Both, one after the other."""
+        return Certainty(
+            self.logprobs + more.logprobs,
+            self.entropies + more.entropies,
+            self.margins + more.margins,
+            self.confidences + more.confidences,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """Text up to and with the step delimiter, or to the end of the solution; the unit of search."""
 
@@ -93,6 +155,8 @@ class Step:
     """This node of the search tree: engines and verifiers keep their KV under it."""
     num_folded: int = 0
     """Tokens at its end that are a blank ending, drawn after its delimiter; its score is read before them."""
+    certainty: Certainty | None = None
+    """Of its tokens; None unless it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +218,8 @@ class Beam:
                 last = grown[-1]
                 ids, logprob = last.token_ids + step.token_ids, last.logprob + step.logprob
                 num_folded = last.num_folded + len(step.token_ids)
-                grown[-1] = Step(last.text, ids, logprob, step.finish, num_folded=num_folded)
+                both = last.certainty.plus(step.certainty) if last.certainty and step.certainty else None
+                grown[-1] = Step(last.text, ids, logprob, step.finish, num_folded=num_folded, certainty=both)
             else:
                 grown.append(step)
         return Beam(self.prompt, tuple(grown), self.scores)
@@ -179,7 +244,10 @@ class Usage:
     prompt_tokens: int = 0
     """Length of the rendered prompt."""
     prefilled_tokens: int = 0
-    """Prompt tokens the solver decoded; equals `prompt_tokens` when nothing was prefilled twice."""
+    """Prompt tokens the solver decoded; equals `prompt_tokens` when nothing was prefilled twice.
+
+    More where solutions were revised: their prompts show earlier attempts.
+    """
     reused_tokens: int = 0
     """Context tokens that drafts took over from the KV cache instead of decoding them again."""
     decoded_tokens: int = 0
@@ -220,6 +288,8 @@ class StrategyUsed:
     """Children per kept beam: n/m beams are kept. 1 for strategies without branching."""
     aggregator: str
     """last, min, prod or mean."""
+    options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    """The strategy's own settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +302,8 @@ class Candidate:
     """Aggregated verifier score in [0, 1]; None when not verified."""
     finished_s: float | None = None
     """Seconds from the accepted problem to its last token, also where it was cut off; None where not told."""
+    weight: float | None = None
+    """What its vote weighs, >= 0, where the strategy weighs votes by how sure the solver was; else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,3 +343,5 @@ class Solution:
 
     A search ends as soon as it has an answer that is proven right.
     """
+    early_stop: Literal["dominance", "confidence"] | None = None
+    """Why no more samples were drawn: none left could change the vote, or it was as sure as asked for; else None."""

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Protocol
 
 from edgesearch.budget import Deadline
-from edgesearch.types import Beam, Prompt, Sampling, Step, next_id
+from edgesearch.types import Beam, Forcing, Prompt, Sampling, Step, next_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +43,31 @@ class Draft:
     beam: Beam
     sampling: Sampling
     seed: int
-    """Fixes every draw of this draft, whatever else shares its batches; any 64-bit number."""
+    """With the place of a token in its solution, fixes its draw, whatever else shares its batches; any 64-bit number.
+
+    So a draft with the seed of its parent goes on as the parent would have.
+    """
     max_tokens: int
     """Tokens this draft may draw; >= 1."""
     is_to_end: bool = False
     """Whether to go on after a step delimiter. Such a draft never comes back alive, wherever its token limit falls."""
+    num_steps: int = 1
+    """Steps to draw where it is not to the end; it comes back alive only after the last of them."""
     is_last_use: bool = True
     """Whether the beam it continues is not needed by anyone after this batch of drafts."""
+    forcing: Forcing | None = None
+    """What is written for the solver."""
+    has_certainty: bool = False
+    """Whether its steps tell how sure the solver was of their tokens."""
     id: int = field(default_factory=next_id)
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens must be >= 1, not {self.max_tokens}")
+        if self.num_steps < 1:
+            raise ValueError(f"num_steps must be >= 1, not {self.num_steps}")
+        if self.forcing is not None and not self.is_to_end:
+            raise ValueError("only a draft to its end can be forced")
 
 
 @dataclass(frozen=True, slots=True)

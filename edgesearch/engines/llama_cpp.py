@@ -28,8 +28,8 @@ from edgesearch.engines.base import Draft, Drafted, EngineInfo, Pace
 from edgesearch.engines.cells import CellLedger, Segment
 from edgesearch.engines.gguf_header import GgufHeader, read_header
 from edgesearch.engines.llama_native import MAX_SEQUENCES, NativeContext, NativeModel
-from edgesearch.engines.sampling import draw
-from edgesearch.engines.steps import StepBuilder
+from edgesearch.engines.sampling import draw, sureness
+from edgesearch.engines.steps import StepBuilder, Sureness
 from edgesearch.errors import ContextOverflow, EdgesearchError, UsageError
 from edgesearch.prompt import ChatTemplate
 from edgesearch.types import Beam, Finish, Prompt, Sampling
@@ -60,6 +60,8 @@ class _Node:
     """Of its last token, once nothing is pending and a draft may still come."""
     waiting: list[Draft] = field(default_factory=list)
     is_prompt: bool = False
+    token_ids: tuple[int, ...] = ()
+    """Of a prompt, so that another that begins alike can go on from its cells."""
     fresh_tokens: int = 0
     """Tokens decoded here that no draft has reported yet."""
 
@@ -75,11 +77,18 @@ class _Run:
     """Of its newest token, which is not decoded yet."""
     token: int
     builder: StepBuilder
+    first: int
+    """Place of its first token in the solution."""
     drawn: int
     logprob: float
     reused_tokens: int
     prefilled_tokens: int
     started_s: float
+    steps_left: int
+    extensions_left: int
+    written: list[int] = field(default_factory=list)
+    """Tokens that come next, whatever the logits say."""
+    is_closed: bool = False
 
 
 class LlamaCppEngine:
@@ -228,10 +237,20 @@ class LlamaCppEngine:
         if not self._nodes:
             self._is_full_reported = False
         if prompt.id not in self._nodes:
-            self._nodes[prompt.id] = _Node(
-                self._take_sequence(), Segment(self._cells), 0, list(ids), len(ids), is_prompt=True
-            )
+            self._nodes[prompt.id] = self._prompt_node(tuple(ids), prompt.base)
         return tuple(ids)
+
+    def _prompt_node(self, ids: tuple[int, ...], base: int | None) -> _Node:
+        """A node for a prompt, with the cells of the tokens that it shares with the prompt that it grew from."""
+        held = self._nodes.get(base) if base is not None else None
+        shared = 0 if held is None else _num_alike(ids[:-1], held.token_ids[: held.length])
+        sequence = self._take_sequence()
+        if held is None or not shared:
+            return _Node(sequence, Segment(self._cells), 0, list(ids), len(ids), is_prompt=True, token_ids=ids)
+        self._context.fork(held.sequence, sequence)
+        self._context.free(sequence, shared)
+        # The ledger books the base's cells as shared whole; those beyond `shared` stay booked until both are released.
+        return _Node(sequence, held.segment.fork(), shared, list(ids[shared:]), len(ids), is_prompt=True, token_ids=ids)
 
     def start(self, draft: Draft) -> None:
         node = self._nodes.get(draft.beam.node)
@@ -410,11 +429,14 @@ class LlamaCppEngine:
                     position,
                     -1,
                     builder,
+                    draft.beam.num_tokens,
                     0,
                     0.0,
                     reused,
                     prefilled,
                     time.monotonic(),
+                    draft.num_steps,
+                    draft.forcing.num_extensions if draft.forcing else 0,
                 )
             )
         if is_last_use:
@@ -426,18 +448,49 @@ class LlamaCppEngine:
     def _extend(self, runs: Sequence[_Run], rows: NDArray[np.float32]) -> None:
         """Draws the next token of each run and ends those that are done."""
         tokens, logprobs = self._draw(runs, rows)
-        for run, token, logprob in zip(list(runs), tokens, logprobs, strict=True):
+        for index, run in enumerate(runs):
+            if run.draft.forcing is not None:
+                tokens[index], logprobs[index] = self._forced(run, tokens[index], logprobs[index])
+        sure_of = self._sureness(runs, rows)
+        for run, token, logprob, sure in zip(list(runs), tokens, logprobs, sure_of, strict=True):
             run.token = token
             run.position += 1
             run.drawn += 1
             run.logprob += logprob
             if token in self._ends:
-                run.builder.stop(token, logprob)
+                run.builder.stop(token, logprob, sure)
                 self._finish(run, "stop")
-            elif run.builder.add(token, self._piece(token), logprob) and not run.draft.is_to_end:
+            elif run.builder.add(token, self._piece(token), logprob, sure) and self._is_last_step(run):
                 self._finish(run, "step")
             elif run.drawn >= run.draft.max_tokens or run.position + 1 >= self._info.max_context:
                 self._finish(run, "length")
+
+    def _is_last_step(self, run: _Run) -> bool:
+        """Books a step's end; whether the draft ends with it."""
+        run.steps_left -= 1
+        return not run.draft.is_to_end and run.steps_left < 1
+
+    def _forced(self, run: _Run, token: int, logprob: float) -> tuple[int, float]:
+        """The run's next token and its log-probability; 0 for one that is written for the solver."""
+        forcing = run.draft.forcing
+        assert forcing is not None  # the caller looked
+        if not run.written and not run.is_closed and forcing.closes(run.drawn, run.draft.max_tokens):
+            run.is_closed = True
+            run.written = self._model.tokenize(forcing.closing)
+        elif not run.written and token in self._ends and run.extensions_left and not run.is_closed:
+            run.extensions_left -= 1
+            run.written = self._model.tokenize(forcing.extension)
+        return (run.written.pop(0), 0.0) if run.written else (token, logprob)
+
+    def _sureness(self, runs: Sequence[_Run], rows: NDArray[np.float32]) -> list[Sureness | None]:
+        """How sure the solver was of each run's token, for those that are to tell."""
+        found: list[Sureness | None] = [None] * len(runs)
+        asked = [index for index, run in enumerate(runs) if run.draft.has_certainty]
+        if asked:
+            columns = sureness(rows if len(asked) == len(runs) else rows[asked])
+            for index, *values in zip(asked, *(column.tolist() for column in columns), strict=True):
+                found[index] = (values[0], values[1], values[2])
+        return found
 
     def _draw(self, runs: Sequence[_Run], rows: NDArray[np.float32]) -> tuple[list[int], list[float]]:
         """Draws for all runs, those with the same sampling settings together."""
@@ -450,7 +503,7 @@ class LlamaCppEngine:
             sampling = runs[members[0]].draft.sampling
             part = rows if len(members) == len(runs) else rows[members]
             seeds = np.array([runs[index].draft.seed & 0xFFFFFFFFFFFFFFFF for index in members], np.uint64)
-            counters = np.array([runs[index].drawn for index in members])
+            counters = np.array([runs[index].first + runs[index].drawn for index in members])
             drawn, logs = draw(part, sampling, seeds, counters)
             for index, token, logprob in zip(members, drawn.tolist(), logs.tolist(), strict=True):
                 tokens[index], logprobs[index] = token, logprob
@@ -547,3 +600,9 @@ class LlamaCppEngine:
             seconds.append(time.perf_counter() - start)
         self.cancel([draft.id for draft in drafts])
         return min(seconds)
+
+
+def _num_alike(ids: Sequence[int], others: Sequence[int]) -> int:
+    """How many tokens two texts begin with alike."""
+    pairs = zip(ids, others, strict=False)
+    return next((index for index, (one, other) in enumerate(pairs) if one != other), min(len(ids), len(others)))

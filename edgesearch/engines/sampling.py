@@ -25,6 +25,8 @@ _BLOCK = 256  # vocabulary entries whose sum or maximum is looked at first
 _DIRECT = 4096  # vocabularies up to this size are summed whole
 _ROWS_ELEMENTS = 1 << 18  # rows are handled together up to this many logits (1 MiB), which stays in a core's cache
 _NUCLEUS_GUESS = 512  # candidates tried for top-p before all are sorted
+_LIKELIEST = 20  # tokens that a confidence is the mean of
+_IMPOSSIBLE = -1e4  # the log-probability of a token that cannot be drawn: its share of an entropy is 0, not NaN
 _GREEDY_BELOW = 1e-5  # temperatures that float32 could not divide by; as in vLLM
 _MASK64 = (1 << 64) - 1
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -74,6 +76,28 @@ def draw(
         rows = slice(start, start + at_once)
         tokens[rows], logprobs[rows] = _draw_rows(logits[rows], sampling, points[rows])
     return tokens, logprobs
+
+
+def sureness(logits: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """How sure of its next token each row is, at temperature 1 and before any filter.
+
+    Args:
+        logits: (rows, vocabulary) float32; only read.
+
+    Returns:
+        Entropies in nats, margins p1 - p2, and confidences, minus the mean natural-log probability of the 20 likeliest
+        tokens; each (rows,).
+    """
+    top = logits.max(axis=1, keepdims=True)  # (rows, 1)
+    shifted = np.maximum(logits - top, _IMPOSSIBLE)
+    mass = np.exp(shifted)
+    total = mass.sum(axis=1, dtype=np.float64)  # (rows,)
+    energy = (mass * shifted).sum(axis=1, dtype=np.float64)
+    _, values = _largest(shifted, min(_LIKELIEST, logits.shape[1]))
+    logprobs = values - np.log(total)[:, None]  # (rows, likeliest)
+    seconds = np.exp(logprobs[:, 1]) if logprobs.shape[1] > 1 else np.zeros(len(logits))
+    entropies = np.maximum(0.0, np.log(total) - energy / total)
+    return entropies, np.exp(logprobs[:, 0]) - seconds, -logprobs.mean(axis=1)
 
 
 def _draw_rows(

@@ -9,14 +9,18 @@ from collections.abc import Callable, Iterable
 
 from edgesearch.budget import Deadline, ManualClock
 from edgesearch.engines.base import Draft, Drafted, EngineInfo, Pace
-from edgesearch.engines.steps import StepBuilder
+from edgesearch.engines.steps import StepBuilder, Sureness
 from edgesearch.errors import ContextOverflow
 from edgesearch.types import Beam, Finish, Prompt
 
 Writer = Callable[[Beam, int], str]
 """The rest of the solution that this beam gets with this seed, to its end."""
 
+Doubt = Callable[[int, int], float]
+"""The confidence of a token: of the draft's seed and its place in the solution."""
+
 _END_TOKEN = 0
+_LOGPROB = -0.1
 _PIECES = re.compile(r"\n\n|\s|[^\s]+")
 
 
@@ -25,6 +29,10 @@ class _Run:
         self.draft, self.pieces, self.prefilled, self.reused = draft, pieces, prefilled, reused
         self.builder = StepBuilder(draft.beam.prompt.step_delimiter)
         self.drawn = 0
+        self.first = draft.beam.num_tokens
+        self.steps_left = draft.num_steps
+        self.extensions_left = draft.forcing.num_extensions if draft.forcing else 0
+        self.is_closed = False
 
 
 class ScriptedEngine:
@@ -38,6 +46,7 @@ class ScriptedEngine:
         pass_s: float = 0.0,
         max_sequences: int = 64,
         max_context: int = 4096,
+        doubt: Doubt = lambda seed, place: 1.0,
     ) -> None:
         """Makes one.
 
@@ -47,8 +56,9 @@ class ScriptedEngine:
             pass_s: seconds a pass takes, whatever its width.
             max_sequences: drafts under way together.
             max_context: tokens of prompt and solution.
+            doubt: what drafts that tell how sure they were say of each token.
         """
-        self._write, self._clock, self._pass_s = write, clock, pass_s
+        self._write, self._clock, self._pass_s, self._doubt = write, clock, pass_s, doubt
         self.info = EngineInfo("scripted", 1000, max_context, max_sequences, vocab_sha256="scripted")
         self.pace = Pace(((1, max(pass_s, 1e-6)),), prefill_tokens_per_s=1e6)
         self.warnings: tuple[str, ...] = ()
@@ -116,14 +126,40 @@ class ScriptedEngine:
         return _Run(draft, pieces, length if is_first else 0, 0 if is_first else length)
 
     def _next_token(self, run: _Run) -> Finish | None:
+        self._force(run)
+        sure = self._sureness(run)
         run.drawn += 1
         if not run.pieces:
-            run.builder.stop(_END_TOKEN, -0.1)
+            run.builder.stop(_END_TOKEN, _LOGPROB, sure)
             return "stop"
         piece = run.pieces.pop(0)
-        if run.builder.add(self._token(piece), piece.encode(), -0.1) and not run.draft.is_to_end:
-            return "step"
+        if run.builder.add(self._token(piece), piece.encode(), _LOGPROB, sure):
+            run.steps_left -= 1
+            if not run.draft.is_to_end and run.steps_left < 1:
+                return "step"
         return "length" if run.drawn >= run.draft.max_tokens else None
+
+    def _force(self, run: _Run) -> None:
+        """Puts what is written for the solver before what it writes from there on."""
+        forcing = run.draft.forcing
+        if forcing is None or run.is_closed:
+            return
+        if forcing.closes(run.drawn, run.draft.max_tokens):
+            run.is_closed = True
+            run.pieces = self._continued(run, forcing.closing)
+        elif not run.pieces and run.extensions_left:
+            run.extensions_left -= 1
+            run.pieces = self._continued(run, forcing.extension)
+
+    def _continued(self, run: _Run, text: str) -> list[str]:
+        so_far = run.draft.beam.grown(tuple(run.builder.steps))
+        return _PIECES.findall(text) + _PIECES.findall(self._write(so_far, run.draft.seed))
+
+    def _sureness(self, run: _Run) -> Sureness | None:
+        if not run.draft.has_certainty:
+            return None
+        confidence = self._doubt(run.draft.seed, run.first + run.drawn)
+        return -_LOGPROB, 0.5, confidence
 
     def _end(self, run: _Run, finish: Finish) -> Drafted:
         self._running.remove(run)

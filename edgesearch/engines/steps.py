@@ -8,13 +8,16 @@ with nothing but white space and delimiters before it is kept at the head of the
 import re
 from dataclasses import replace
 
-from edgesearch.types import Finish, Step
+from edgesearch.types import Certainty, Finish, Step
+
+Sureness = tuple[float, float, float]
+"""Entropy, margin and confidence of one token; see `Certainty`."""
 
 
 class StepBuilder:
     """Collects the tokens of one draft."""
 
-    __slots__ = ("_blank_head", "_bytes", "_delimiter", "_logprob", "_tail", "_tokens", "steps")
+    __slots__ = ("_blank_head", "_bytes", "_delimiter", "_logprobs", "_sureness", "_tail", "_tokens", "steps")
 
     def __init__(self, delimiter: str) -> None:
         self._delimiter = delimiter.encode()
@@ -26,13 +29,13 @@ class StepBuilder:
         self._tokens: list[int] = []
         self._bytes: list[bytes] = []
         self._tail = b""
-        self._logprob = 0.0
+        self._logprobs: list[float] = []
+        self._sureness: list[Sureness] = []
 
-    def add(self, token: int, piece: bytes, logprob: float) -> bool:
+    def add(self, token: int, piece: bytes, logprob: float, sureness: Sureness | None = None) -> bool:
         """Takes one token; True when it ends a step (which is then in `steps`)."""
-        self._tokens.append(token)
+        self._take(token, logprob, sureness)
         self._bytes.append(piece)
-        self._logprob += logprob
         window = self._tail + piece
         if self._delimiter in window and self._has_ended():
             self._end("step")
@@ -47,10 +50,15 @@ class StepBuilder:
         assert head is not None  # it matches the empty text too
         return self._delimiter.decode() in text[head.end() :]
 
-    def stop(self, token: int, logprob: float) -> None:
-        """Takes the end-of-turn token, which has no text."""
+    def _take(self, token: int, logprob: float, sureness: Sureness | None) -> None:
         self._tokens.append(token)
-        self._logprob += logprob
+        self._logprobs.append(logprob)
+        if sureness is not None:
+            self._sureness.append(sureness)
+
+    def stop(self, token: int, logprob: float, sureness: Sureness | None = None) -> None:
+        """Takes the end-of-turn token, which has no text."""
+        self._take(token, logprob, sureness)
         self._end("stop")
 
     def cut(self, finish: Finish) -> None:
@@ -62,5 +70,12 @@ class StepBuilder:
 
     def _end(self, finish: Finish) -> None:
         text = b"".join(self._bytes).decode("utf-8", errors="replace")
-        self.steps.append(Step(text, tuple(self._tokens), self._logprob, finish))
+        step = Step(text, tuple(self._tokens), sum(self._logprobs), finish, certainty=self._certainty())
+        self.steps.append(step)
         self._start()
+
+    def _certainty(self) -> Certainty | None:
+        if not self._sureness:
+            return None
+        entropies, margins, confidences = zip(*self._sureness, strict=True)
+        return Certainty(tuple(self._logprobs), entropies, margins, confidences)

@@ -4,7 +4,7 @@ import pytest
 
 from edgesearch.budget import Budget, Deadline
 from edgesearch.engines.base import Draft, Drafted, Engine
-from edgesearch.types import Beam, Prompt, Sampling
+from edgesearch.types import Beam, Forcing, Prompt, Sampling
 
 PROBLEM = "Ana has 12 apples. Ben has 3 more than Ana. Cara has twice as many as Ben. How many apples does Cara have?"
 GREEDY = Sampling(temperature=0.0, top_k=0)
@@ -74,6 +74,55 @@ class EngineContract:
         assert all(child.prefilled_tokens == 0 for child in children)
         assert min(child.reused_tokens for child in children) >= first.reused_tokens + first.beam.num_tokens - 1
         engine.release([child.beam.node for child in children])
+
+    def test_a_beam_grown_with_the_seed_of_its_parent_is_the_sample_drawn_in_one_go(self, engine, root):
+        for seed in range(5):
+            [whole] = run(engine, [self.draft(root, seed, is_to_end=True, is_last_use=False)])
+            beam = root
+            while beam.is_alive:
+                [drafted] = run(engine, [self.draft(beam, seed, is_last_use=beam is not root)])
+                beam = drafted.beam
+            assert beam.text == whole.beam.text
+
+    def test_a_draft_of_several_steps_comes_back_after_the_last_of_them(self, engine, root):
+        [whole] = run(engine, [self.draft(root, 3, is_to_end=True, is_last_use=False)])
+        [two] = run(engine, [self.draft(root, 3, num_steps=2, is_last_use=False)])
+        assert [step.text for step in two.steps] == [step.text for step in whole.steps[:2]]
+        [many] = run(engine, [self.draft(root, 3, num_steps=99)])
+        assert many.beam.text == whole.beam.text
+        assert many.beam.finish == "stop"
+        engine.release([two.beam.node])
+
+    def test_a_draft_says_how_sure_the_solver_was_of_each_token_only_if_it_is_asked(self, engine, root):
+        plain, asked = run(engine, [self.draft(root, 3, has_certainty=has, is_to_end=True) for has in (False, True)])
+        assert [step.token_ids for step in plain.steps] == [step.token_ids for step in asked.steps]
+        assert all(step.certainty is None for step in plain.steps)
+        for step in asked.steps:
+            sure = step.certainty
+            sizes = {len(part) for part in (sure.logprobs, sure.entropies, sure.margins, sure.confidences)}
+            assert sizes == {len(step.token_ids)}
+            assert sum(sure.logprobs) == pytest.approx(step.logprob)
+            assert min(sure.entropies) >= 0
+            assert all(0 <= margin <= 1 for margin in sure.margins)
+            assert min(sure.confidences) > 0
+
+    def test_the_end_can_be_replaced_by_a_text_after_which_the_solver_goes_on(self, engine, root):
+        forcing = Forcing(extension="\n\nAna has 12.\n\n", num_extensions=2)
+        plain, forced = run(engine, [self.draft(root, 3, is_to_end=True, forcing=how) for how in (None, forcing)])
+        assert forced.beam.text.startswith(plain.beam.text)
+        assert forced.beam.text[len(plain.beam.text) :].startswith("\n\nAna has 12.\n\n")
+        assert forced.beam.text.count("Ana has 12.") == 2
+        assert forced.num_drawn == sum(len(step.token_ids) for step in forced.steps)
+
+    def test_a_closing_is_written_when_the_limit_comes_near(self, engine, root):
+        forcing = Forcing(closing="\n\nThe answer is \\boxed{", closing_tokens=40)
+        [plain] = run(engine, [self.draft(root, 3, is_to_end=True, is_last_use=False)])
+        limit = plain.num_drawn // 2 + 40
+        [forced] = run(engine, [self.draft(root, 3, is_to_end=True, max_tokens=limit, forcing=forcing)])
+        before = forced.beam.text.split("\n\nThe answer is \\boxed{")[0]
+        assert plain.beam.text.startswith(before)
+        assert forced.beam.text != plain.beam.text
+        assert forced.num_drawn <= limit
 
     def test_a_seed_fixes_its_draft_whatever_shares_the_batch(self, engine, root):
         def alone_or_not(others):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgesearch.engines.sampling import draw, mix_seed, uniforms
+from edgesearch.engines.sampling import draw, mix_seed, sureness, uniforms
 from edgesearch.types import Sampling
 
 LLAMA3_VOCABULARY = 128_256
@@ -350,3 +350,22 @@ def test_any_integer_is_a_seed_taken_modulo_two_to_the_64(seed: int, same: int) 
 def test_neighbouring_seeds_differ_in_half_of_their_bits() -> None:
     flips = [(mix_seed(number) ^ mix_seed(number + 1)).bit_count() for number in range(400)]
     assert abs(np.mean(flips) - 32) < 4 * 4 / math.sqrt(400)
+
+
+@given(st.lists(st.floats(-30, 30, width=32), min_size=1, max_size=60))
+def test_how_sure_a_row_is_agrees_with_its_probabilities_written_out(logits: list[float]) -> None:
+    top = max(logits)
+    mass = [math.exp(logit - top) for logit in logits]
+    probabilities = sorted((part / math.fsum(mass) for part in mass), reverse=True)
+    entropies, margins, confidences = sureness(np.array([logits], np.float32))
+    assert entropies[0] == pytest.approx(-math.fsum(p * math.log(p) for p in probabilities if p), abs=1e-4)
+    assert margins[0] == pytest.approx(probabilities[0] - sum(probabilities[1:2]), abs=1e-5)
+    likeliest = probabilities[:20]
+    expected = -math.fsum(math.log(max(p, 1e-300)) for p in likeliest) / len(likeliest)
+    assert confidences[0] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_token_that_cannot_be_drawn_does_not_spoil_the_entropy() -> None:
+    entropies, margins, _ = sureness(np.array([[0.0, 0.0, -np.inf]], np.float32))
+    assert entropies[0] == pytest.approx(math.log(2), abs=1e-6)
+    assert margins[0] == pytest.approx(0.0, abs=1e-6)
