@@ -8,12 +8,15 @@ piece (in one piece, because tokenisers merge across the seam: "?\n\n" is one pr
 vocabularies hold turn tokens of a kind that llama.cpp reads in plain text too (user-defined: Command R, Gemma 4);
 where that happens the text is cut inside the token's name.
 
+A prompt may show earlier attempts (`Prompt.attempts`): each is an assistant's turn, and after each a fixed sentence
+asks for the next. What a model wrote is as untrusted as the problem and goes the same way.
+
 Not covered: a template made to loop for hours or to fill the memory. It can do no more harm than that.
 """
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +26,19 @@ from edgesearch.types import Problem, Prompt
 if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
 
+ASK_AGAIN = (
+    "The solution above may be wrong. Check it, then solve the problem again from the start, step by step, and end "
+    "with the final answer in the same form."
+)
+"""The user's turn after an attempt."""
+
 _FALLBACK_TEMPLATE = "{% for m in messages %}{{ m['content'] }}\n\n{% endfor %}"
 _MAX_REASON = 200
+_NAMES = {"system": "system turn", "user": "problem", "assistant": "attempts"}
+"""What a message calls the turns of a role."""
+
+Turn = dict[str, str]
+"""`role` (system, user or assistant) and `content`."""
 
 
 def make_prompt(problem: Problem, *, system: str = "", step_delimiter: str = "\n\n") -> Prompt:
@@ -40,6 +54,15 @@ def make_prompt(problem: Problem, *, system: str = "", step_delimiter: str = "\n
     if not problem.text.strip():
         raise UsageError("the problem is empty; give a text, - for standard input or @file")
     return Prompt(user=problem.text.strip(), system=system, step_delimiter=step_delimiter)
+
+
+def turns(prompt: Prompt) -> list[Turn]:
+    """What a prompt says, turn by turn: the problem, then each attempt and the request for another."""
+    said = [{"role": "system", "content": prompt.system}] if prompt.system else []
+    said.append({"role": "user", "content": prompt.user})
+    for attempt in prompt.attempts:
+        said += [{"role": "assistant", "content": attempt}, {"role": "user", "content": ASK_AGAIN}]
+    return said
 
 
 class ChatTemplate:
@@ -79,7 +102,7 @@ class ChatTemplate:
             tokenize: plain text to ids, control tokens kept as text.
 
         Raises:
-            IntegrityError: the template fails or loses the problem.
+            IntegrityError: the template fails or loses a turn.
         """
         ids: list[int] = []
         for piece in self._pieces(prompt):
@@ -96,16 +119,14 @@ class ChatTemplate:
 
     def _pieces(self, prompt: Prompt) -> list[str | int]:
         """Control-token ids and the plain text between them, in order."""
-        marks = {f"\ue000{secrets.token_hex(8)}\ue001": text for text in (prompt.system, prompt.user) if text}
-        by_text = {text: mark for mark, text in marks.items()}
-        rendered = self._render(by_text.get(prompt.system, ""), by_text[prompt.user])
-        if by_text[prompt.user] not in rendered:
-            raise IntegrityError("the model's chat template leaves the problem out; use another GGUF of this model")
-        own_text = re.split("(" + "|".join(map(re.escape, marks)) + ")", rendered)
+        said = turns(prompt)
+        marks = [f"\ue000{secrets.token_hex(8)}\ue001" for _ in said]
+        texts = {mark: turn["content"] for mark, turn in zip(marks, said, strict=True)}
+        rendered = self._render([{**turn, "content": mark} for mark, turn in zip(marks, said, strict=True)])
         pieces: list[str | int] = [""]
-        for text in own_text:
-            if text in marks:
-                _append_text(pieces, marks[text])
+        for text in re.split("(" + "|".join(marks) + ")", rendered):
+            if text in texts:
+                _append_text(pieces, texts[text])
             else:
                 self._append_template_text(pieces, text)
         return [piece for piece in pieces if piece != ""]
@@ -118,22 +139,35 @@ class ChatTemplate:
             position = match.end()
         _append_text(pieces, text[position:])
 
-    def _render(self, system: str, user: str) -> str:
-        turns = [{"role": "system", "content": system}] if system else []
-        try:
-            rendered = self._template.render(messages=[*turns, {"role": "user", "content": user}], **self._context)
-            if system in rendered:  # some templates drop a system turn without a word
+    def _render(self, said: Sequence[Turn]) -> str:
+        """The template's text in the first way of saying it that the template takes and leaves no turn out of."""
+        failures: list[str] = []
+        for messages in _ways_to_say(said):
+            try:
+                rendered = self._template.render(messages=messages, **self._context)
+            except Exception as error:  # a template is a program of unknown origin: it may raise anything
+                failures.append(f"fails ({_reason(error)})")
+                continue
+            left_out = _left_out(said, rendered)
+            if left_out is None:
                 return rendered
-            raise ValueError("the system turn is left out")
-        except Exception as error:  # a template is a program of unknown origin: it may raise anything
-            first_error = error
-        try:  # templates without a system role refuse one: put its text before the problem
-            merged = f"{system}\n\n{user}" if system else user
-            return self._template.render(messages=[{"role": "user", "content": merged}], **self._context)
-        except Exception:
-            raise IntegrityError(
-                f"the model's chat template fails ({_reason(first_error)}); use another GGUF of this model"
-            ) from first_error
+            failures.append(f"leaves the {_NAMES[left_out]} out")
+        raise IntegrityError(f"the model's chat template {failures[0]}; use another GGUF of this model")
+
+
+def _ways_to_say(said: Sequence[Turn]) -> Iterator[Sequence[Turn]]:
+    """The turns as they are; then fewer, longer ones, for templates that refuse a role or drop a turn silently."""
+    yield said
+    if said[0]["role"] == "system":
+        yield [{"role": "user", "content": f"{said[0]['content']}\n\n{said[1]['content']}"}, *said[2:]]
+    if any(turn["role"] == "assistant" for turn in said):
+        yield [{"role": "user", "content": "\n\n".join(turn["content"] for turn in said)}]
+
+
+def _left_out(said: Sequence[Turn], rendered: str) -> str | None:
+    """The role of a turn that is not in the text, the problem before all others; None when each is there."""
+    by_weight = sorted(said, key=lambda turn: turn["role"] != "user")
+    return next((turn["role"] for turn in by_weight if turn["content"] not in rendered), None)
 
 
 def _sandbox() -> "SandboxedEnvironment":
