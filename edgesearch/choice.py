@@ -4,9 +4,10 @@ A proof (of an exact check of the problem's text) stands above every score and v
 aggregator: an answer that is proven right is chosen before all others, and one that is proven wrong has no vote and is
 chosen only where there is no other.
 
-The confidence is the share of the vote (weighted by score where there are scores) that the answer holds among all
-candidates that are not proven wrong. It is honest about agreement, not calibrated: 0.8 does not mean right four times
-in five. With a proof there is nothing to weigh: it is 1 for right and 0 for wrong.
+The confidence is the share of the vote that the answer holds among all candidates that are not proven wrong; votes are
+weighted by score where there are scores, or by how sure the solver was where the strategy asks for it. It is honest
+about agreement, not calibrated: 0.8 does not mean right four times in five. With a proof there is nothing to weigh: it
+is 1 for right and 0 for wrong.
 """
 
 from collections.abc import Sequence
@@ -46,8 +47,7 @@ def choose(candidates: Sequence[Candidate], selection: Selection) -> Choice:
 def _elected(answered: Sequence[Candidate], selection: Selection) -> Choice:
     """The choice among answers that nothing but scores and votes tells apart."""
     is_scored = any(candidate.score is not None for candidate in answered)
-    weights = [candidate.score or 0.0 for candidate in answered] if is_scored and selection != "majority" else None
-    vote = answer.vote([candidate.answer for candidate in answered], weights)
+    vote = answer.vote([candidate.answer for candidate in answered], _weights(answered, selection))
     assert vote is not None  # at least one has an answer
     if selection == "best" and (is_scored or len(answered) == 1):
         chosen = max(answered, key=_rank)
@@ -55,7 +55,15 @@ def _elected(answered: Sequence[Candidate], selection: Selection) -> Choice:
     else:
         chosen, share = answered[vote.index], vote.share
     confidence = share if len(answered) > 1 else None
-    return Choice(chosen, confidence, is_unscored=selection != "majority" and not is_scored and len(answered) > 1)
+    is_unscored = selection in ("best", "weighted") and not is_scored and len(answered) > 1
+    return Choice(chosen, confidence, is_unscored)
+
+
+def _weights(answered: Sequence[Candidate], selection: Selection) -> list[float] | None:
+    """What each vote weighs; None for one each. The vote counts one each as well where all weights are 0."""
+    if selection == "majority":
+        return None
+    return [(each.weight if selection == "confident" else each.score) or 0.0 for each in answered]
 
 
 def _rank(candidate: Candidate) -> tuple[bool, float, float]:

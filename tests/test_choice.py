@@ -13,7 +13,7 @@ from edgesearch.search.base import Selection
 from edgesearch.types import Beam, Candidate, Finish, Prompt, Step
 
 PROMPT = Prompt("2 + 2?")
-SELECTIONS: tuple[Selection, ...] = ("best", "majority", "weighted")
+SELECTIONS: tuple[Selection, ...] = ("best", "majority", "weighted", "confident")
 
 
 def candidate(
@@ -23,8 +23,10 @@ def candidate(
     logprob: float = -1.0,
     tokens: int = 2,
     proof: bool | None = None,
+    weight: float | None = None,
 ) -> Candidate:
-    return Candidate(Beam(PROMPT, (Step("x", (1,) * tokens, logprob, finish),), proof=proof), answer, score)
+    beam = Beam(PROMPT, (Step("x", (1,) * tokens, logprob, finish),), proof=proof)
+    return Candidate(beam, answer, score, weight=weight)
 
 
 def chosen(candidates: list[Candidate], selection: Selection) -> tuple[int | None, float | None]:
@@ -69,6 +71,23 @@ def test_majority_counts_votes_and_is_blind_to_scores() -> None:
     assert confidence == pytest.approx(2 / 3)
 
 
+def test_confident_adds_the_weights_of_equal_answers_and_is_blind_to_scores() -> None:
+    sure, unsure = candidate("4", 0.1, weight=7.0), [candidate("5", 0.9, weight=2.5), candidate("5.0", 0.9, weight=3.0)]
+    assert chosen([*unsure, sure], "confident") == (2, pytest.approx(7 / 12.5))
+    assert chosen([*unsure, sure, candidate("5", weight=2.0)], "confident") == (1, pytest.approx(7.5 / 14.5))
+
+
+def test_a_candidate_without_weight_has_no_say_unless_nobody_has_one() -> None:
+    assert chosen([candidate("5"), candidate("5", weight=0.0), candidate("4", weight=0.1)], "confident") == (2, 1.0)
+    assert chosen([candidate("4"), candidate("5"), candidate("5", weight=0.0)], "confident")[0] == 1
+
+
+@pytest.mark.parametrize("selection", ["best", "majority", "weighted"])
+def test_weights_of_confidence_count_where_they_are_asked_for_only(selection: Selection) -> None:
+    candidates = [candidate("4", 0.4, weight=9.0), candidate("5", 0.5, weight=0.0), candidate("5", 0.6, weight=0.0)]
+    assert chosen(candidates, selection)[0] == (1 if selection == "majority" else 2)
+
+
 def test_votes_are_over_canonical_answers_not_strings() -> None:
     place, confidence = chosen(
         [candidate("3"), candidate("1/2"), candidate("0.5"), candidate(r"\frac{1}{2}")], "majority"
@@ -103,6 +122,7 @@ def test_without_scores_the_votes_decide_and_the_choice_says_so(selection: Selec
 
 def test_a_choice_is_not_unscored_where_no_scores_were_wanted_or_needed() -> None:
     assert not choose([candidate("4"), candidate("4")], "majority").is_unscored
+    assert not choose([candidate("4"), candidate("4")], "confident").is_unscored
     assert not choose([candidate("4")], "best").is_unscored
     assert not choose([candidate("4", 0.0), candidate("5")], "best").is_unscored
     assert not choose([], "best").is_unscored
@@ -135,7 +155,7 @@ def test_an_answer_that_is_proven_wrong_ranks_below_every_other_answer_and_has_n
     assert chosen([*wrong, candidate("5", 0.0, "deadline"), candidate("5", 0.0)], selection)[1] == 1.0
     place, confidence = chosen([*wrong, candidate("5", 0.6), candidate("6", 0.2), candidate("5", 0.6)], selection)
     assert place == 3
-    assert confidence == pytest.approx(2 / 3 if selection == "majority" else 1.2 / 1.4)
+    assert confidence == pytest.approx(1.2 / 1.4 if selection in ("best", "weighted") else 2 / 3)
 
 
 @pytest.mark.parametrize("selection", SELECTIONS)
