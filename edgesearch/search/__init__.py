@@ -1,59 +1,47 @@
-"""Strategies: one generator per file, all over the same requests (base.py). This is their registry."""
+"""Strategies: one generator per file, all over the same requests (base.py). This is their registry.
 
-from collections.abc import Callable
+A file ends with `STRATEGIES`, which says what its generators are called and how their answer is chosen.
+"""
+
+import importlib
 from difflib import get_close_matches
 
 from edgesearch.errors import UsageError
 from edgesearch.search.base import Strategy
 
-
-def _greedy() -> Strategy:
-    from edgesearch.search.greedy import greedy
-
-    return Strategy("greedy", greedy, "best", False, False, "one solution at temperature 0")
-
-
-def _majority() -> Strategy:
-    from edgesearch.search.parallel import majority
-
-    return Strategy("majority", majority, "majority", False, False, "n samples, the answer most of them reach")
-
-
-def _best_of_n() -> Strategy:
-    from edgesearch.search.parallel import best_of_n
-
-    return Strategy("best_of_n", best_of_n, "best", True, False, "n samples, the one the verifier scores highest")
-
-
-def _weighted() -> Strategy:
-    from edgesearch.search.parallel import best_of_n
-
-    return Strategy("weighted", best_of_n, "weighted", True, False, "n samples, votes weighted by the verifier's score")
-
-
-def _beam() -> Strategy:
-    from edgesearch.search.beam import beam_search
-
-    return Strategy("beam", beam_search, "best", True, True, "beam search over steps, guided by the verifier")
-
-
-STRATEGIES: dict[str, Callable[[], Strategy]] = {
-    "greedy": _greedy,
-    "majority": _majority,
-    "best_of_n": _best_of_n,
-    "weighted": _weighted,
-    "beam": _beam,
+MODULES = {
+    "greedy": "greedy",
+    "sample": "parallel",
+    "majority": "parallel",
+    "best_of_n": "parallel",
+    "weighted": "parallel",
+    "beam": "beam",
+    "dvts": "dvts",
+    "lookahead": "lookahead",
+    "rebase": "rebase",
+    "particle": "particle",
+    "particle_gibbs": "gibbs",
+    "mcts": "mcts",
+    "uct": "uct",
+    "revision": "revision",
+    "revision_vote": "revision",
+    "budget_forcing": "budget_forcing",
+    "deepconf": "deepconf",
+    "deepconf_online": "deepconf",
+    "mur": "mur",
+    "phi": "phi",
 }
+"""The file of each strategy, by its name."""
 
 
 def names() -> list[str]:
     """Names of all strategies."""
-    return list(STRATEGIES)
+    return list(MODULES)
 
 
 def summaries() -> dict[str, str]:
     """One sentence for each strategy."""
-    return {name: factory().summary for name, factory in STRATEGIES.items()}
+    return {name: strategy(name).summary for name in MODULES}
 
 
 def strategy(name: str) -> Strategy:
@@ -62,8 +50,10 @@ def strategy(name: str) -> Strategy:
     Raises:
         UsageError: there is none; lists those there are.
     """
-    if name not in STRATEGIES:
-        close = get_close_matches(name, STRATEGIES, n=1)
+    if name not in MODULES:
+        close = get_close_matches(name, MODULES, n=1)
         hint = f"; did you mean {close[0]}?" if close else "."
-        raise UsageError(f"unknown strategy {name!r}{hint} Known: auto, {', '.join(STRATEGIES)}")
-    return STRATEGIES[name]()
+        raise UsageError(f"unknown strategy {name!r}{hint} Known: auto, {', '.join(MODULES)}")
+    module = importlib.import_module(f"edgesearch.search.{MODULES[name]}")
+    found: Strategy = next(each for each in module.STRATEGIES if each.name == name)
+    return found

@@ -1,7 +1,7 @@
 """Which beams live on: aggregate step scores, drop the finished, keep the best and branch them."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from edgesearch.search.base import SearchConfig
 from edgesearch.types import Aggregator, Beam
@@ -30,21 +30,52 @@ def alive(beams: Sequence[Beam]) -> list[Beam]:
     return [beam for beam in beams if beam.is_alive]
 
 
-def select(beams: Sequence[Beam], config: SearchConfig) -> list[Beam]:
+def distinct(beams: Sequence[Beam], *, by_text: bool = False) -> list[Beam]:
+    """The first of each set of equal beams, in the order given.
+
+    Beams are equal where they were drawn with the same tokens; `by_text` also where their texts differ in nothing but
+    white space (the same words, cut into tokens in another way, are the same step to a reader).
+    """
+    firsts: dict[int | str, Beam] = {}
+    for beam in beams:
+        firsts.setdefault(" ".join(beam.text.split()) if by_text else beam.node, beam)
+    return list(firsts.values())
+
+
+def select(
+    beams: Sequence[Beam],
+    config: SearchConfig,
+    *,
+    deduplicate: bool = False,
+    values: Mapping[int, float] | None = None,
+) -> list[Beam]:
     """The best 1/m of the frontier, branched back to its width.
 
     Identical beams count once: keeping two copies of one text would spend children on the same future. The width is
     that of `beams`, so that beams which left the frontier shrink it. At least one beam is kept, and the children that
     n/m leaves over go to the best.
 
+    Args:
+        beams: the frontier.
+        config: `m` and the aggregator.
+        deduplicate: whether beams whose texts differ in nothing but white space count once too; the best of them stays.
+        values: what to rank by, for the node of each beam; None for the aggregated scores.
+
     Returns:
         As many beams as given, best first, each kept one repeated for its children; none when there are none.
     """
-    width = len(beams)
-    if not width:
+    if not beams:
         return []
-    distinct = list({beam.node: beam for beam in beams}.values())
-    distinct.sort(key=lambda beam: aggregate(beam.scores, config.aggregator), reverse=True)
-    kept = distinct[: max(1, width // config.m)]
+    if values is None:
+        values = {beam.node: aggregate(beam.scores, config.aggregator) for beam in beams}
+    ranked = sorted(beams, key=lambda beam: values[beam.node], reverse=True)
+    kept = distinct(ranked, by_text=deduplicate)[: max(1, len(beams) // config.m)]
+    return branch(kept, len(beams))
+
+
+def branch(kept: Sequence[Beam], width: int) -> list[Beam]:
+    """Each beam repeated for its children, `width` in all; those that do not share out evenly go to the first."""
+    if not kept:
+        return []
     children, left_over = divmod(width, len(kept))
     return [beam for index, beam in enumerate(kept) for _ in range(children + (index < left_over))]

@@ -18,10 +18,10 @@ def test_every_strategy_has_its_name_a_summary_and_a_first_request(name: str) ->
     assert strategy.summary
     assert "\n" not in strategy.summary
     root = Beam(Prompt("2 + 2?"))
-    request = next(strategy.run(root, SearchConfig(n=4, m=2)))
+    request = next(strategy.run(root, SearchConfig(n=4, m=2), strategy.options()))
     assert isinstance(request, Expand)
     assert set(map(id, request.beams)) == {id(root)}
-    assert request.is_to_end != strategy.is_stepwise
+    assert request.is_to_end or strategy.is_stepwise
 
 
 def test_the_strategies_choose_their_answer_as_they_say() -> None:
@@ -35,7 +35,7 @@ def test_the_strategies_choose_their_answer_as_they_say() -> None:
 
 def test_a_misspelled_strategy_is_refused_with_the_one_that_was_meant() -> None:
     with pytest.raises(
-        UsageError, match=r"^unknown strategy 'baem'; did you mean beam\? Known: auto, greedy, majority"
+        UsageError, match=r"^unknown strategy 'baem'; did you mean beam\? Known: auto, greedy, .*majority"
     ):
         search.strategy("baem")
 

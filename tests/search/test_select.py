@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesearch.search.base import SearchConfig
-from edgesearch.search.select import aggregate, alive, select
+from edgesearch.search.select import aggregate, alive, branch, distinct, select
 from edgesearch.types import AGGREGATORS, Aggregator, Beam, Finish, Prompt, Step
 
 PROMPT = Prompt("2 + 2?")
@@ -123,6 +123,36 @@ def test_identical_beams_count_once() -> None:
 def test_beams_with_the_same_score_are_kept_in_the_order_they_came() -> None:
     beams = [beam(0.5) for _ in range(4)]
     assert select(beams, SearchConfig(n=4, m=2)) == [beams[0], beams[0], beams[1], beams[1]]
+
+
+def worded(text: str, score: float) -> Beam:
+    return Beam(PROMPT, (Step(text, (1,), -1.0, "step"),), (score,))
+
+
+def test_beams_are_equal_by_their_tokens_or_up_to_white_space_by_their_text() -> None:
+    first, same_text, other = worded("a b\n\n", 0.1), worded("  a\tb\n\n", 0.2), worded("ab\n\n", 0.3)
+    assert distinct([first, same_text, first, other]) == [first, same_text, other]
+    assert distinct([first, same_text, first, other], by_text=True) == [first, other]
+    assert distinct([]) == distinct([], by_text=True) == []
+
+
+def test_of_beams_with_the_same_words_the_best_is_kept() -> None:
+    low, high, other = worded("a b\n\n", 0.7), worded("a  b\n\n", 0.9), worded("c\n\n", 0.8)
+    config = SearchConfig(n=3, m=1)
+    assert select([low, high, other], config) == [high, other, low]
+    assert select([low, high, other], config, deduplicate=True) == [high, high, other]
+
+
+def test_given_values_rank_instead_of_scores() -> None:
+    low, high = worded("a\n\n", 0.1), worded("b\n\n", 0.9)
+    assert select([low, high], SearchConfig(n=2, m=2), values={low.node: 0.6, high.node: 0.5}) == [low, low]
+
+
+@pytest.mark.parametrize(("width", "expected"), [(0, []), (2, [1, 1]), (3, [2, 1]), (5, [3, 2]), (1, [1])])
+def test_children_that_do_not_share_out_evenly_go_to_the_first(width: int, expected: list[int]) -> None:
+    kept = [beam(0.1), beam(0.9)]
+    assert [count for _, count in _runs(branch(kept, width))] == expected
+    assert branch([], width) == []
 
 
 @pytest.mark.parametrize(
