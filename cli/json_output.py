@@ -38,6 +38,7 @@ def solution_object(solution: Solution, seed: int) -> dict[str, object]:
             for text, score in zip_longest(solution.steps, solution.scores[: len(solution.steps)])
         ],
         "num_candidates": len(solution.candidates),
+        "early_stop": solution.early_stop,
         "seed": seed,
     }
 

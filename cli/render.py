@@ -204,6 +204,13 @@ def score_text(score: float | None) -> str:
     return "-" if score is None else f"{score:.2f}"
 
 
+_STOPPED = {
+    None: "",
+    "dominance": ", stopped early: no sample left could change the vote",
+    "confidence": ", stopped early: the vote was as sure as asked for",
+}
+
+
 def summary_line(solution: Solution) -> str:
     """What was done for an answer."""
     confidence = "none" if solution.confidence is None else f"{solution.confidence:.2f}"
@@ -211,6 +218,7 @@ def summary_line(solution: Solution) -> str:
     return (
         f"{strategy_words(solution.strategy)}, {solution.wall_s:.2f} s of {seconds(solution.budget_s)}, "
         f"confidence {confidence}, {counted(len(solution.candidates), 'candidate')}"
+        f"{_STOPPED[solution.early_stop]}"
     )
 
 
@@ -250,7 +258,8 @@ def _step_line(text: str, score: float | None) -> str:
 def strategy_words(strategy: StrategyUsed) -> str:
     """The strategy and its width."""
     branching = f" m={strategy.m}" if strategy.m > 1 else ""
-    return f"{strategy.name} n={strategy.n}{branching} {strategy.aggregator}"
+    own = "".join(f" {name}={value}" for name, value in strategy.options.items())
+    return f"{strategy.name} n={strategy.n}{branching}{own} {strategy.aggregator}"
 
 
 def seconds(duration_s: float) -> str:

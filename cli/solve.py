@@ -54,6 +54,8 @@ class Search:
     aggregator: str | None
     max_tokens: int | None
     temperature: float | None
+    options: dict[str, str]
+    early_stop: float | None
     seed: int
 
 
@@ -114,6 +116,47 @@ def _known_strategy(ctx: click.Context, param: click.Parameter, value: str) -> s
     return value
 
 
+def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """KEY=VALUE texts as a mapping."""
+    found: dict[str, str] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE, such as granularity=2.", ctx, param)
+        if name in found:
+            raise click.BadParameter(f"{name} is given twice.", ctx, param)
+        found[name] = value
+    return found
+
+
+def _list_strategies(ctx: click.Context, param: click.Parameter, is_wanted: bool) -> None:
+    """Prints a line for each strategy, and ends the command."""
+    if not is_wanted or ctx.resilient_parsing:
+        return
+    from edgesearch import search
+
+    rows = search.summaries()
+    width = max(map(len, rows))
+    for name, summary in rows.items():
+        say(f"{name:{width}}  {summary}{_options_of(name)}")
+    ctx.exit()
+
+
+def _options_of(name: str) -> str:
+    """A strategy's own options with their defaults, as --option takes them."""
+    from edgesearch import search
+    from edgesearch.search.options import described
+
+    options = described(search.strategy(name).options())
+    return f" ({', '.join(f'{key}={_plain(value)}' for key, value in options.items())})" if options else ""
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, str) else str(value)
+
+
 @click.command(epilog=_EXAMPLES, short_help="Solve a problem within a budget.")
 @click.argument("problem", required=False)
 @click.option(
@@ -151,7 +194,34 @@ def _known_strategy(ctx: click.Context, param: click.Parameter, value: str) -> s
     show_default=True,
     callback=_known_strategy,
     metavar="NAME",
-    help="How to search; `edgesearch info` lists them.",
+    help="How to search; --list-strategies lists them.",
+)
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    callback=_pairs,
+    show_default="the strategy's",
+    metavar="KEY=VALUE",
+    help="A setting of the strategy; may be given several times.",
+)
+@click.option(
+    "--list-strategies",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    show_default="no",
+    callback=_list_strategies,
+    help="List the strategies and their options.",
+)
+@click.option(
+    "--stop-early",
+    "early_stop",
+    type=click.FloatRange(0.5, 1, min_open=True),
+    callback=_finite,
+    show_default="never",
+    metavar="CONFIDENCE",
+    help="End a vote once it is this sure; 1: once no sample still drawn can change it.",
 )
 @click.option(
     "--n",
@@ -263,7 +333,7 @@ def solve(
     ctx: click.Context, problem: str | None, jsonl: str | None, budget_s: float,
     model: str, verifier: str, no_check: bool, threads: int | None,
     strategy: str, n: int | None, m: int, aggregator: str | None,
-    max_tokens: int | None, temperature: float | None, seed: int,
+    max_tokens: int | None, temperature: float | None, options: dict[str, str], early_stop: float | None, seed: int,
     endpoint: str | None, api_key_env: str | None, like: str | None, template: str | None, mode: "Mode",
     concurrency: int,
     is_json: bool, show_steps: bool, is_verbose: bool, is_quiet: bool, no_progress: bool,
@@ -274,7 +344,7 @@ def solve(
     """
     if jsonl is not None and problem is not None:
         raise UsageError("give either a PROBLEM or --jsonl, not both")
-    search = Search(strategy, n, m, aggregator, max_tokens, temperature, seed)
+    search = Search(strategy, n, m, aggregator, max_tokens, temperature, options, early_stop, seed)
     source = Source(model, verifier, n, max_tokens, threads, not no_check)
     _check_endpoint_flags(ctx, endpoint)
     server = None if endpoint is None else Server(endpoint, api_key_env, like, mode, template, concurrency)
@@ -407,6 +477,8 @@ class Run:
             aggregator=search.aggregator,
             max_tokens=search.max_tokens,
             temperature=search.temperature,
+            options=search.options,
+            early_stop=search.early_stop,
             seed=search.seed,
         )
         try:

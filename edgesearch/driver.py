@@ -13,13 +13,15 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from edgesearch import answer
 from edgesearch.budget import Deadline
 from edgesearch.engines.base import Draft, Drafted, Engine
 from edgesearch.engines.sampling import mix_seed
-from edgesearch.errors import UsageError
+from edgesearch.errors import ContextOverflow, UsageError
 from edgesearch.search.base import Expand, Judge, Request, Search, SearchConfig, Strategy
+from edgesearch.search.early_stop import EarlyStop, Reason, verdict
 from edgesearch.search.select import aggregate
 from edgesearch.types import Beam, Candidate, Prompt, Sampling, Usage
 from edgesearch.verifiers.base import Verifier
@@ -48,7 +50,11 @@ class Job:
     deadline: Deadline
     max_tokens: int
     """Tokens a solution may have."""
+    options: Any = None
+    """The strategy's own settings; None for its defaults."""
     seed: int = 0
+    early_stop: EarlyStop | None = None
+    """When samples that are still being drawn are given up because the vote is decided; None for never."""
     has_safety_lane: bool = False
     """Whether a greedy draft runs beside the search until the search has an answer in hand that is not proven wrong."""
     id: str = ""
@@ -67,6 +73,10 @@ class JobResult:
     is_cut: bool
     """Whether the deadline ended the search."""
     usage: Usage
+    early_stop: Reason | None = None
+    """Why the vote was decided before all samples were drawn; None where it was not."""
+    warnings: tuple[str, ...] = ()
+    """What the search could not do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +115,26 @@ class _Task:
     fallback: Beam | None = None
     """The safety lane's finished solution."""
     nodes: set[int] = field(default_factory=set)
+    seeds: dict[int, int] = field(default_factory=dict)
+    """The random stream of each beam that can grow, by its node, until a child goes on with it."""
+    prompt_lengths: dict[int, int] = field(default_factory=dict)
+    """Tokens of each prompt that was opened, by its id."""
+    answers: dict[int, str | None] = field(default_factory=dict)
+    """What finished beams state, by their node."""
     drawn_s: dict[int, float] = field(default_factory=dict)
     """When the last token of each beam was drawn, by its node: seconds on the deadline's clock."""
     num_drafts: int = 0
+    samplings: dict[float, Sampling] = field(default_factory=dict)
+    """The job's settings at other temperatures."""
+    is_rollout: bool = False
+    """Whether what the current request draws is no candidate."""
     is_over: bool = False
     """Whether the strategy has ended."""
     is_closing: bool = False
+    num_counted: int = 0
+    """Finished beams when their votes were last counted."""
+    early_stop: Reason | None = None
+    warnings: dict[str, None] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
 
 
@@ -130,13 +154,15 @@ class Driver:
         """Accepts a job and returns its number.
 
         Raises:
-            UsageError: its strategy needs a verifier and there is none.
+            UsageError: its strategy needs a verifier and there is none, or none that scores steps.
+            ValueError: n, m and the strategy's options do not go together.
             ContextOverflow: its prompt does not fit.
         """
-        if job.strategy.needs_scores and self._verifier is None:
-            raise UsageError(f"strategy {job.strategy.name} needs a verifier; use --verifier, or --strategy majority")
+        self._check_verifier(job.strategy)
         root = Beam(job.prompt)
-        task = _Task(job, job.strategy.run(root, job.config), max_tokens=job.max_tokens)
+        options = job.strategy.options() if job.options is None else job.options
+        job.strategy.check(job.config, options)
+        task = _Task(job, job.strategy.run(root, job.config, options), max_tokens=job.max_tokens)
         token_ids = self._engine.open(job.prompt)
         try:
             self._begin(task, root, token_ids)
@@ -147,8 +173,20 @@ class Driver:
         self._tasks[number] = task
         return number
 
+    def _check_verifier(self, strategy: Strategy) -> None:
+        if not strategy.needs_scores:
+            return
+        if self._verifier is None:
+            raise UsageError(f"strategy {strategy.name} needs a verifier; use --verifier, or --strategy majority")
+        if strategy.is_stepwise and self._verifier.info.is_outcome:
+            raise UsageError(
+                f"strategy {strategy.name} needs step scores, and {self._verifier.info.name} scores whole solutions "
+                "only; use --strategy best_of_n or weighted"
+            )
+
     def _begin(self, task: _Task, root: Beam, token_ids: Sequence[int]) -> None:
         job = task.job
+        task.prompt_lengths[job.prompt.id] = len(token_ids)
         task.max_tokens = min(task.max_tokens, self._verifier_room(job, len(token_ids)))
         task.nodes.add(job.prompt.id)
         task.usage = dataclasses.replace(task.usage, prompt_tokens=len(token_ids))
@@ -179,6 +217,8 @@ class Driver:
         if self._task_of_draft and not all(self._must_end(task) for task in self._tasks.values()):
             for drafted in self._engine.advance(self._next_deadline()):
                 self._take(drafted)
+            for task in self._tasks.values():
+                self._count_votes(task)
         return self._collect_ended()
 
     def view(self, number: int) -> JobView:
@@ -219,45 +259,80 @@ class Driver:
         return None
 
     def _expand(self, task: _Task, request: Expand) -> None:
+        unopened = self._open_prompts(task, request)
         wanted = {beam.node for beam in (*request.beams, *request.keep)}
         self._release(task, task.nodes - wanted - ({task.job.prompt.id} if task.lane else set()))
         task.replies = [None] * len(request.beams)
         task.frontier = list(request.beams)
+        task.is_rollout = request.is_rollout
         for place, beam in enumerate(request.beams):
+            if beam.prompt.id in unopened:
+                continue
             if beam.num_tokens >= task.max_tokens:
-                task.replies[place] = self._end(task, _truncated(beam))
+                task.replies[place] = self._ended(task, _truncated(beam))
             else:
                 draft = self._start(task, beam, request)
                 task.slots[draft.id] = place
+
+    def _open_prompts(self, task: _Task, request: Expand) -> set[int]:
+        """Opens the prompts that a search made; returns those that do not fit, whose beams cannot be grown."""
+        unopened: set[int] = set()
+        prompts = {beam.prompt.id: beam.prompt for beam in request.beams if not beam.steps}
+        for prompt in prompts.values():
+            if prompt.id in task.nodes:
+                continue
+            try:
+                task.prompt_lengths[prompt.id] = len(self._engine.open(prompt))
+                task.nodes.add(prompt.id)
+            except ContextOverflow as error:
+                unopened.add(prompt.id)
+                task.warnings.setdefault(f"a solution was not revised, since it did not fit: {error}")
+        return unopened
 
     def _start_lane(self, task: _Task, root: Beam) -> None:
         task.lane = self._start(task, root, Expand([root], is_to_end=True, temperature=0.0), is_lane=True)
         task.lane_id = task.lane.id
 
     def _start(self, task: _Task, beam: Beam, request: Expand, *, is_lane: bool = False) -> Draft:
-        sampling = task.job.sampling
-        if request.temperature is not None:
-            sampling = dataclasses.replace(sampling, temperature=request.temperature)
         ordinal = 0 if is_lane else task.num_drafts + 1
+        # The first child goes on with its parent's stream, so that one beam grown step by step is one sample.
+        inherited = None if request.is_rollout else task.seeds.pop(beam.node, None)
         draft = Draft(
             beam=beam,
-            sampling=sampling,
-            seed=mix_seed(task.job.seed, ordinal),
+            sampling=self._sampling(task, request),
+            seed=mix_seed(task.job.seed, ordinal) if inherited is None else inherited,
             max_tokens=task.max_tokens - beam.num_tokens,
             is_to_end=request.is_to_end,
+            num_steps=request.num_steps,
             is_last_use=not any(kept.node == beam.node for kept in request.keep),
+            forcing=request.forcing,
+            has_certainty=self._has_certainty(task.job.strategy),
         )
         task.num_drafts += not is_lane
         self._task_of_draft[draft.id] = task
         self._engine.start(draft)
         return draft
 
+    def _sampling(self, task: _Task, request: Expand) -> Sampling:
+        """The same object for the same settings: engines draw for drafts that share it together."""
+        if request.temperature is None:
+            return task.job.sampling
+        if request.temperature not in task.samplings:
+            task.samplings[request.temperature] = dataclasses.replace(
+                task.job.sampling, temperature=request.temperature
+            )
+        return task.samplings[request.temperature]
+
+    def _has_certainty(self, strategy: Strategy) -> bool:
+        is_read = strategy.needs_scores and self._verifier is not None and self._verifier.info.needs_certainty
+        return strategy.needs_certainty or is_read
+
     # -- results ---------------------------------------------------------------------------------------------------
 
     def _take(self, drafted: Drafted) -> None:
         """Books a draft that came back and puts its beam where it belongs."""
         task = self._task_of_draft.pop(drafted.draft.id)
-        beam = self._proven(drafted.beam)
+        beam = self._proven(task, _rebased(drafted.beam, task.job.prompt))
         task.drawn_s.setdefault(beam.node, task.job.deadline.elapsed())  # known where nothing was drawn
         self._book(task, drafted)
         if drafted.draft.id == task.lane_id:
@@ -273,9 +348,10 @@ class Driver:
             task.partial.append(beam)
         elif beam.is_alive:
             task.nodes.add(beam.node)
+            task.seeds[beam.node] = drafted.draft.seed
             task.replies[place] = beam
         else:
-            task.replies[place] = self._end(task, beam)
+            task.replies[place] = self._ended(task, beam)
 
     def _take_lane(self, task: _Task, beam: Beam) -> None:
         """Keeps the safety lane's solution as a fallback, or as a candidate like any other if it is proven right."""
@@ -285,23 +361,26 @@ class Driver:
             task.fallback = beam
         task.lane = None
 
-    def _proven(self, beam: Beam) -> Beam:
+    def _proven(self, task: _Task, beam: Beam) -> Beam:
         """The beam with what the exact check says of its answer, if it is finished and states one."""
         if self._check is None or beam.finish != "stop":
             return beam
-        stated = answer.extract(beam.text)
+        stated = self._answer(task, beam)
         if stated is None:
             return beam
         return dataclasses.replace(beam, proof=prove(self._check, beam.prompt.user, stated))
 
-    def _end(self, task: _Task, beam: Beam) -> Beam:
-        """A beam left the frontier: it is a candidate from now on."""
+    def _ended(self, task: _Task, beam: Beam) -> Beam:
+        """A beam left the frontier: it is a candidate from now on, if it is no mere rollout."""
+        if task.is_rollout and not beam.proof:
+            task.partial.append(beam)
+            return beam
         task.finished.append(beam)
         if task.job.strategy.needs_scores and beam.steps and not beam.is_judged:
             key = _key(beam)
             if key not in task.judged:
                 task.unjudged.setdefault(key, beam)
-        if task.lane is not None and beam.proof is not False and answer.extract(beam.text) is not None:
+        if task.lane is not None and beam.proof is not False and self._answer(task, beam) is not None:
             lane, task.lane = task.lane, None
             for drafted in self._engine.cancel([lane.id]):
                 self._task_of_draft.pop(lane.id, None)
@@ -312,7 +391,8 @@ class Driver:
         info, usage = self._engine.info, task.usage
         drawn = drafted.num_drawn
         prompt_tokens = usage.prompt_tokens or drafted.prompt_tokens or 0
-        context = prompt_tokens + drafted.draft.beam.num_tokens
+        beam = drafted.draft.beam
+        context = (task.prompt_lengths.get(beam.prompt.id) or prompt_tokens) + beam.num_tokens
         flops = 2.0 * info.num_params * (drawn + drafted.prefilled_tokens)
         read = drawn * (context + drawn / 2) + drafted.prefilled_tokens**2 / 2
         task.usage = dataclasses.replace(
@@ -409,7 +489,25 @@ class Driver:
         beam = self._scored(task, beam)
         return aggregate(beam.scores, task.job.config.aggregator) if beam.is_judged and beam.scores else None
 
+    def _answer(self, task: _Task, beam: Beam) -> str | None:
+        """What a beam states; read once."""
+        if beam.node not in task.answers:
+            task.answers[beam.node] = answer.extract(beam.text)
+        return task.answers[beam.node]
+
     # -- the end ---------------------------------------------------------------------------------------------------
+
+    def _count_votes(self, task: _Task) -> None:
+        """Ends a search whose vote the samples still under way cannot change, if that was asked for."""
+        job = task.job
+        if job.early_stop is None or not job.strategy.can_stop_early or task.is_over or not task.slots:
+            return
+        if _is_proven(task) or task.num_counted == len(task.finished):
+            return
+        task.num_counted = len(task.finished)
+        candidates = [self._candidate(task, beam) for beam in task.finished]
+        task.early_stop = verdict(candidates, len(task.slots), job.strategy.selection, job.early_stop)
+        task.is_over = task.early_stop is not None
 
     def _must_end(self, task: _Task) -> bool:
         """Whether no time is left but for scoring what is finished."""
@@ -436,7 +534,7 @@ class Driver:
 
     def _has_ended(self, task: _Task) -> bool:
         """Over, and no safety lane still looks for a first answer; or out of time; or nothing better can come."""
-        if self._must_end(task) or _is_proven(task):
+        if self._must_end(task) or (_is_proven(task) and not task.job.strategy.keeps_all):
             return True
         return task.lane is None and (task.is_over or self._cannot_judge(task))
 
@@ -459,29 +557,40 @@ class Driver:
             self._judge_in_time([(task, beam) for beam in task.unjudged.values()])
         self._release(task, set(task.nodes))
         del self._tasks[number]
-        return JobResult(task.job, tuple(self._candidates(task)), is_cut, task.usage)
+        candidates = tuple(self._candidates(task))
+        return JobResult(task.job, candidates, is_cut, task.usage, task.early_stop, tuple(task.warnings))
 
     def _candidates(self, task: _Task) -> list[Candidate]:
         """Finished solutions; where none has an answer that may be right, the safety lane's and cut-off ones too."""
         candidates = [self._candidate(task, beam) for beam in task.finished]
         if any(candidate.answer is not None and candidate.beam.proof is not False for candidate in candidates):
-            return candidates
+            return _weighed(task.job, candidates)
         if task.fallback is not None:
             candidates.append(self._candidate(task, task.fallback))
         grown = [beam for beam in task.replies if beam is not None and beam.is_alive]
         unfinished = {beam.node: beam for beam in (*task.partial, *grown, *task.frontier) if beam.steps}
-        return candidates + [self._candidate(task, beam) for beam in unfinished.values()]
+        return _weighed(task.job, candidates + [self._candidate(task, beam) for beam in unfinished.values()])
 
     def _candidate(self, task: _Task, beam: Beam) -> Candidate:
         drawn_s = task.drawn_s.get(beam.node)  # its own, before a copy with scores may stand in for it
         beam = self._scored(task, beam)
-        return Candidate(beam, answer.extract(beam.text), self._score(task, beam), drawn_s)
+        return Candidate(beam, self._answer(task, beam), self._score(task, beam), drawn_s)
 
     def _release(self, task: _Task, nodes: set[int]) -> None:
         self._engine.release(nodes)
         if self._verifier is not None:
             self._verifier.release(nodes)
         task.nodes -= nodes
+        # A beam whose state is freed cannot stand in for a copy of it that is drawn later.
+        task.judged = {key: beam for key, beam in task.judged.items() if not beam.is_alive or beam.node in task.nodes}
+
+
+def _weighed(job: Job, candidates: list[Candidate]) -> list[Candidate]:
+    """The candidates with what their votes weigh, for strategies that say so."""
+    if job.strategy.weigh is None or not candidates:
+        return candidates
+    weights = job.strategy.weigh(candidates, job.config, job.options or job.strategy.options())
+    return [dataclasses.replace(each, weight=weight) for each, weight in zip(candidates, weights, strict=True)]
 
 
 def _key(beam: Beam) -> _Key:
@@ -495,6 +604,11 @@ def _is_proven(task: _Task) -> bool:
 
 def _new_tokens(beam: Beam) -> int:
     return sum(len(step.token_ids) for step in beam.steps[len(beam.scores) :])
+
+
+def _rebased(beam: Beam, root: Prompt) -> Beam:
+    """A finished beam of another prompt (a revision) as one of the problem's own, so that it can be compared."""
+    return beam if beam.is_alive or beam.prompt.id == root.id else Beam(root, beam.steps)
 
 
 def _truncated(beam: Beam) -> Beam:

@@ -7,10 +7,10 @@ and ends with a `Solution`; `solve` does both for one problem.
 import dataclasses
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from edgesearch import catalog, search
 from edgesearch.budget import Budget, Clock, Deadline
@@ -23,6 +23,8 @@ from edgesearch.events import Event, Progress, Solved, Started
 from edgesearch.planner.width import Plan, Speeds, plan
 from edgesearch.prompt import make_prompt
 from edgesearch.search.base import Strategy
+from edgesearch.search.early_stop import EarlyStop
+from edgesearch.search.options import Value, described, parse_options
 from edgesearch.types import AGGREGATORS, Aggregator, Candidate, ModelNames, Problem, Prompt, Solution, StrategyUsed
 from edgesearch.verifiers import checks
 from edgesearch.verifiers.base import Verifier
@@ -233,6 +235,8 @@ class Pipeline:
         aggregator: str | None = None,
         max_tokens: int | None = None,
         temperature: float | None = None,
+        options: Mapping[str, Value] | None = None,
+        early_stop: float | None = None,
         seed: int = 0,
     ) -> Solution:
         """Like `events`, without them."""
@@ -245,6 +249,8 @@ class Pipeline:
             aggregator=aggregator,
             max_tokens=max_tokens,
             temperature=temperature,
+            options=options,
+            early_stop=early_stop,
             seed=seed,
         )
         return next(event.solution for event in events if isinstance(event, Solved))
@@ -260,6 +266,8 @@ class Pipeline:
         aggregator: str | None = None,
         max_tokens: int | None = None,
         temperature: float | None = None,
+        options: Mapping[str, Value] | None = None,
+        early_stop: float | None = None,
         seed: int = 0,
     ) -> Iterator[Event]:
         """Solves a problem within a budget and tells how it goes; the last event is `Solved`.
@@ -273,6 +281,9 @@ class Pipeline:
             aggregator: last, min, prod or mean; default: what the verifier was trained for.
             max_tokens: tokens per solution at most; default: the solver's own limit.
             temperature: of sampling; default: the solver's own.
+            options: the strategy's own settings, by name.
+            early_stop: of strategies that vote: ends them once no sample that is still being drawn can change the vote
+                (1), or once it is this sure that the leader is ahead for good, in (0.5, 1]; None never does.
             seed: fixes every draw.
 
         Raises:
@@ -286,18 +297,22 @@ class Pipeline:
             problem = Problem(problem)
         prompt = make_prompt(problem, system=self._spec.system_prompt, step_delimiter=self._spec.step_delimiter)
         wanted, warnings = self._choose_strategy(strategy)
-        planned = self._plan(wanted, prompt, deadline, n=n, m=m, aggregator=aggregator, max_tokens=max_tokens)
+        own = parse_options(wanted, options or {})
+        planned = self._plan(wanted, own, prompt, deadline, n=n, m=m, aggregator=aggregator, max_tokens=max_tokens)
+        if planned.strategy.name != wanted.name:
+            own = planned.strategy.options()
         if planned.strategy.name != wanted.name or (n is not None and planned.config.n < n and wanted.name != "greedy"):
             warnings += (f"{planned.strategy.name} with n={planned.config.n} ran instead: {planned.reason}",)
         warnings += self._warnings + self._domain_warnings(problem)
-        job = self._job(prompt, planned, deadline, max_tokens, temperature, seed, problem.id)
+        job = self._job(prompt, planned, own, deadline, max_tokens, temperature, early_stop, seed, problem.id)
         return self._run(problem, budget_s, job, planned.reason, warnings)
 
     def _run(
         self, problem: Problem, budget_s: float, job: Job, reason: str, warnings: tuple[str, ...]
     ) -> Iterator[Event]:
         """Runs a job; however it ends, the models hold nothing of it afterwards."""
-        used = StrategyUsed(job.strategy.name, job.config.n, job.config.m, job.config.aggregator)
+        config = job.config
+        used = StrategyUsed(job.strategy.name, config.n, config.m, config.aggregator, described(job.options))
         driver = Driver(self._engine, self._verifier, self._check)
         try:
             number = driver.submit(job)
@@ -346,6 +361,7 @@ class Pipeline:
     def _plan(
         self,
         strategy: Strategy,
+        options: Any,
         prompt: Prompt,
         deadline: Deadline,
         *,
@@ -376,6 +392,7 @@ class Pipeline:
             n=n or most,
             m=m,
             aggregator=self._aggregator(aggregator),
+            options=options,
         )
 
     def _aggregator(self, name: str | None) -> Aggregator:
@@ -389,9 +406,11 @@ class Pipeline:
         self,
         prompt: Prompt,
         planned: Plan,
+        options: Any,
         deadline: Deadline,
         max_tokens: int | None,
         temperature: float | None,
+        early_stop: float | None,
         seed: int,
         problem_id: str,
     ) -> Job:
@@ -404,7 +423,9 @@ class Pipeline:
         return Job(
             prompt=prompt,
             strategy=planned.strategy,
-            config=planned.config,
+            config=dataclasses.replace(planned.config, seed=seed),
+            options=options,
+            early_stop=_early_stop(early_stop),
             sampling=sampling,
             deadline=deadline,
             max_tokens=max_tokens or self._spec.max_tokens,
@@ -421,6 +442,7 @@ class Pipeline:
         used: StrategyUsed,
         warnings: tuple[str, ...],
     ) -> Solution:
+        warnings += result.warnings
         choice = choose(result.candidates, result.job.strategy.selection)
         if choice.is_unscored:
             warnings += ("there was no time to score a solution; the answer is the majority's",)
@@ -448,6 +470,7 @@ class Pipeline:
             scores=beam.scores if beam is not None else (),
             id=problem.id,
             proof=proof,
+            early_stop=result.early_stop,
         )
 
 
@@ -459,6 +482,7 @@ def solve(
     verifier: str = "auto",
     strategy: str = "auto",
     n: int | None = None,
+    options: Mapping[str, Value] | None = None,
     seed: int = 0,
     check: bool = True,
 ) -> Solution:
@@ -470,7 +494,7 @@ def solve(
         EdgesearchError: see `load` and `Pipeline.events`; never for running out of time.
     """
     with load(solver, verifier, max_n=n, check=check) as pipeline:
-        return pipeline.solve(problem, budget_s=budget_s, strategy=strategy, n=n, seed=seed)
+        return pipeline.solve(problem, budget_s=budget_s, strategy=strategy, n=n, options=options, seed=seed)
 
 
 def peak_bytes() -> int | None:
@@ -500,6 +524,15 @@ def _high_water_bytes() -> int | None:
 def _estimated_tokens(text: str) -> int:
     """About as many as a tokeniser will give, for planning before anything is tokenised."""
     return max(len(text) // 3, len(text.encode()) // 4)
+
+
+def _early_stop(confidence: float | None) -> EarlyStop | None:
+    if confidence is None:
+        return None
+    try:
+        return EarlyStop(None if confidence == 1 else confidence)
+    except ValueError as error:
+        raise UsageError(f"early-stop: {error}") from error
 
 
 def _progress(view: JobView, strategy: Strategy, deadline: Deadline) -> Progress:

@@ -9,12 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
-    {"types", "errors"},
+    {"types", "errors", "answer"},
     {"budget", "integrity", "engines.gguf_header"},
     {"catalog", "hub", "prompt", "events", "tasks.arithmetic"},
     {"engines", "verifiers", "sandbox"},
     {"search"},
-    {"driver", "planner", "answer", "choice"},
+    {"driver", "planner", "choice"},
     {"pipeline"},
     {"tasks", "bench"},
 ]

@@ -8,9 +8,12 @@ one greedy solution. `n` is a limit, not an order: a search that cannot finish a
 Not covered: the problem's difficulty, re-planning under way.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from edgesearch.engines.base import Pace
+from edgesearch.errors import UsageError
 from edgesearch.search.base import SearchConfig, Strategy
 from edgesearch.types import Aggregator
 
@@ -46,13 +49,14 @@ class Plan:
     reason: str
 
 
-def predict_s(strategy: Strategy, n: int, speeds: Speeds) -> float:
-    """Seconds that a search of that width lasts, from prompt to last beam."""
+def predict_s(strategy: Strategy, config: SearchConfig, options: Any, speeds: Speeds) -> float:
+    """Seconds that a search lasts, from prompt to last beam."""
+    n, rounds = config.n, strategy.rounds(config, options)
     tokens = min(speeds.max_tokens, speeds.mean_solution_tokens * (_SLOWEST if n > 1 else 1.0))
-    drawing = tokens * speeds.pace.step_s(n)
+    drawing = rounds * tokens * speeds.pace.step_s(n)
     verifying = 0.0
     if strategy.needs_scores:
-        verifying = speeds.verify_s_per_token * (n * speeds.mean_solution_tokens + speeds.prompt_tokens)
+        verifying = speeds.verify_s_per_token * (rounds * n * speeds.mean_solution_tokens + speeds.prompt_tokens)
     return speeds.prompt_tokens / speeds.pace.prefill_tokens_per_s + drawing + verifying
 
 
@@ -65,6 +69,7 @@ def plan(
     n: int,
     m: int,
     aggregator: Aggregator,
+    options: Any = None,
 ) -> Plan:
     """The widest search with at most n beams that is predicted to end in time.
 
@@ -76,24 +81,38 @@ def plan(
         n: most beams.
         m: children per kept beam.
         aggregator: how step scores become one.
+        options: the strategy's own settings; None for its defaults.
+
+    Raises:
+        UsageError: n, m and the options do not go together.
     """
+    options = strategy.options() if options is None else options
     if strategy.name == greedy.name:
         return _greedy_plan(greedy, speeds, aggregator, "greedy was asked for")
-    for width in _widths(n):
-        predicted = predict_s(strategy, width, speeds)
+    for config in _configs(strategy, options, n, m, aggregator):
+        predicted = predict_s(strategy, config, options, speeds)
         if predicted <= _SHARE * budget_s:
-            config = SearchConfig(n=width, m=min(m, width) if strategy.is_stepwise else 1, aggregator=aggregator)
-            reason = f"{strategy.name} with n={width} should take {predicted:.2g} s of {budget_s:.3g} s"
+            reason = f"{strategy.name} with n={config.n} should take {predicted:.2g} s of {budget_s:.3g} s"
             return Plan(strategy, config, predicted > _LANE_SHARE * budget_s, predicted, reason)
-    alone = predict_s(greedy, 1, speeds)
+    alone = predict_s(greedy, SearchConfig(n=1, m=1), greedy.options(), speeds)
     reason = f"one greedy solution should take {alone:.2g} s; {budget_s:.3g} s are not enough for a search"
     return _greedy_plan(greedy, speeds, aggregator, reason)
 
 
-def _widths(n: int) -> list[int]:
-    return [n, *(width for width in WIDTHS if width < n)]
+def _configs(strategy: Strategy, options: Any, n: int, m: int, aggregator: Aggregator) -> Iterator[SearchConfig]:
+    """The width asked for, then narrower ones that the strategy can run with."""
+    for width in [n, *(width for width in WIDTHS if width < n)]:
+        config = SearchConfig(n=width, m=min(m, width) if strategy.uses_m else 1, aggregator=aggregator)
+        try:
+            strategy.check(config, options)
+        except ValueError as error:
+            if width == n:
+                raise UsageError(f"strategy {strategy.name}: {error}") from error
+            continue
+        yield config
 
 
 def _greedy_plan(greedy: Strategy, speeds: Speeds, aggregator: Aggregator, reason: str) -> Plan:
     config = SearchConfig(n=1, m=1, aggregator=aggregator)
-    return Plan(greedy, config, has_safety_lane=False, predicted_s=predict_s(greedy, 1, speeds), reason=reason)
+    predicted = predict_s(greedy, config, greedy.options(), speeds)
+    return Plan(greedy, config, has_safety_lane=False, predicted_s=predicted, reason=reason)

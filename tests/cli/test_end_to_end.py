@@ -30,7 +30,8 @@ def test_solve_json_is_one_object_with_the_documented_keys():
     found = json.loads(done.stdout)
     assert found["answer"] == "36"
     assert found["schema_version"] == 1
-    assert found["strategy"] == {"name": "beam", "n": 16, "m": 4, "aggregator": "last"}
+    own = {"granularity": 1, "deduplicate": False}
+    assert found["strategy"] == {"name": "beam", "n": 16, "m": 4, "aggregator": "last", "options": own}
     assert (found["models"]["solver"], found["models"]["verifier"]) == ("nano", "nano-prm")
     assert found["models"]["verifier_device"] in ("cpu", "cuda")
     keys = {"answer", "text", "finish", "confidence", "budget_s", "wall_s", "load_s", "usage", "warnings"}

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 from fake_pipeline import WARNING, FakePipeline, Loader, solution
 
+from edgesearch import search
 from edgesearch.errors import EndpointError, IntegrityError, ModelNotFound, OutOfMemory
 from edgesearch.pipeline import load_endpoint
 from edgesearch.types import ModelNames, Usage
@@ -40,6 +41,7 @@ KEYS = [
     "warnings",
     "steps",
     "num_candidates",
+    "early_stop",
     "seed",
 ]
 USAGE_KEYS = [
@@ -185,12 +187,13 @@ def test_the_pipeline_is_closed_after_success_and_after_failure(run: Run, loader
 
 def test_every_flag_reaches_the_library(run: Run, loader: Loader) -> None:
     args = "--budget 500ms --model m --verifier v --strategy majority --n 8 --m 2 --aggregator min --max-tokens 9"
+    args += " --option depth=3 --option word=a=b --stop-early 0.9"
     result = run("solve", "hi", *args.split(), "--temperature", "0.5", "--seed", "7", "--threads", "2")
     assert result.exit_code == 0
     assert loader.calls == [("m", "v", 8, 2)]
     expected = {
         "budget_s": 0.5, "strategy": "majority", "n": 8, "m": 2, "aggregator": "min", "max_tokens": 9,
-        "temperature": 0.5, "seed": 7,
+        "temperature": 0.5, "options": {"depth": "3", "word": "a=b"}, "early_stop": 0.9, "seed": 7,
     }  # fmt: skip
     assert loader.pipeline.calls == [expected]
 
@@ -200,9 +203,23 @@ def test_what_no_flag_says_is_left_to_the_library(run: Run, loader: Loader) -> N
     assert loader.calls == [("nano", "auto", None, None)]
     expected = {
         "budget_s": 10.0, "strategy": "auto", "n": None, "m": 4, "aggregator": None, "max_tokens": None,
-        "temperature": None, "seed": 0,
+        "temperature": None, "options": {}, "early_stop": None, "seed": 0,
     }  # fmt: skip
     assert loader.pipeline.calls == [expected]
+
+
+def test_an_option_given_twice_is_refused(run: Run) -> None:
+    result = run("solve", "hi", "--option", "k=1", "--option", "k=2")
+    assert result.exit_code == 2
+    assert "k is given twice" in result.stderr
+
+
+def test_the_strategies_are_listed_with_a_line_and_their_options_each(run: Run) -> None:
+    result = run("solve", "--list-strategies")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == search.names()
+    assert any(line.startswith("beam ") and "(granularity=1, deduplicate=false)" in line for line in lines)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("10", 10), ("2m", 120), ("1h", 3600), (".5s", 0.5)])
@@ -219,6 +236,8 @@ def test_a_budget_is_a_duration(run: Run, loader: Loader, text: str, seconds: fl
         *(("--m", value) for value in ["0", "4097"]),
         *(("--temperature", value) for value in ["-1", "nan", "inf", "101"]),
         *(("--max-tokens", value) for value in ["0", "-5"]),
+        *(("--option", value) for value in ["depth", "=3", ""]),
+        *(("--stop-early", value) for value in ["0.5", "0", "1.1", "nan", "x"]),
         *(("--threads", value) for value in ["0", "5000"]),
         *(("--seed", value) for value in ["-1", str(2**64)]),
         ("--aggregator", "median"),
@@ -411,7 +430,7 @@ def test_json_is_one_object_with_the_promised_keys(run: Run) -> None:
     assert list(found["usage"]) == USAGE_KEYS
     assert found["schema_version"] == 1
     assert (found["answer"], found["finish"], found["confidence"], found["seed"]) == ("42", "stop", 0.75, 3)
-    assert found["strategy"] == {"name": "beam", "n": 16, "m": 4, "aggregator": "last"}
+    assert found["strategy"] == {"name": "beam", "n": 16, "m": 4, "aggregator": "last", "options": {}}
     assert (found["models"]["solver"], found["models"]["verifier"]) == ("fake", "fake-prm")
     assert list(found["models"]) == ["solver", "verifier", "solver_device", "verifier_device", "check"]
     assert found["steps"][1] == {"text": "The answer is \\boxed{42}.", "score": 0.75}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesearch import search
 from edgesearch.engines.base import Pace
-from edgesearch.planner.width import WIDTHS, Plan, Speeds, plan, predict_s
-from edgesearch.search.base import Strategy
+from edgesearch.errors import UsageError
+from edgesearch.planner.width import WIDTHS, Plan, Speeds, plan
+from edgesearch.planner.width import predict_s as predict_config_s
+from edgesearch.search.base import SearchConfig, Strategy
 
 GREEDY = search.strategy("greedy")
 BEAM = search.strategy("beam")
@@ -26,6 +30,27 @@ SLOW = Speeds(
 
 def planned(budget_s: float, *, n: int = 64, m: int = 4, speeds: Speeds = SLOW, strategy: Strategy = BEAM) -> Plan:
     return plan(strategy, GREEDY, speeds, budget_s=budget_s, n=n, m=m, aggregator="last")
+
+
+def predict_s(strategy: Strategy, n: int, speeds: Speeds) -> float:
+    return predict_config_s(strategy, SearchConfig(n=n, m=1), strategy.options(), speeds)
+
+
+def test_a_strategy_whose_rounds_follow_each_other_lasts_as_many_times_as_long() -> None:
+    twice = dataclasses.replace(MAJORITY, rounds=lambda config, options: 2.0)
+    assert predict_s(twice, 16, SLOW) - 0.5 == pytest.approx(2 * (predict_s(MAJORITY, 16, SLOW) - 0.5))
+
+
+def test_a_width_that_the_strategy_cannot_run_with_is_passed_over() -> None:
+    def at_least_8(config: SearchConfig, options: object) -> None:
+        if config.n < 8:
+            raise ValueError(f"n must be at least 8, not {config.n}")
+
+    picky = dataclasses.replace(MAJORITY, check=at_least_8)
+    assert planned(1000, strategy=picky, n=16).config.n == 16
+    assert planned(8, strategy=picky, n=16).strategy.name == "greedy"
+    with pytest.raises(UsageError, match=r"^strategy majority: n must be at least 8, not 5$"):
+        planned(1000, strategy=picky, n=5)
 
 
 def test_a_prediction_adds_prefill_drawing_and_verifying() -> None:
