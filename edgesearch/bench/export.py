@@ -16,7 +16,7 @@ import importlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from edgesearch.bench.files import replaced
 from edgesearch.bench.recipe import Cell
@@ -83,7 +83,7 @@ def to_parquet(store: Store, path: str | Path) -> int:
         parquet.ParquetWriter(file, schema, compression="zstd") as writer,
     ):
         for batch in _batches(_outcome_objects(store)):
-            writer.write_table(arrow.Table.from_pylist(batch, schema=schema))
+            writer.write_table(arrow.Table.from_pylist(list(map(_flat, batch)), schema=schema))
             count += len(batch)
     return count
 
@@ -141,6 +141,14 @@ def _arrow(module: str) -> Any:
         ) from error
 
 
+def _flat(outcome: dict[str, Any]) -> dict[str, Any]:
+    """An outcome whose strategy's options, which differ from strategy to strategy, are one JSON text."""
+    strategy = outcome["strategy"]
+    if strategy is None:
+        return outcome
+    return outcome | {"strategy": strategy | {"options": json.dumps(dict(strategy["options"]), sort_keys=True)}}
+
+
 def _schema(arrow: Any) -> Any:
     """The columns of an outcome, from the fields of the dataclasses."""
     cell = arrow.struct([("key", arrow.string()), ("name", arrow.string()), *_fields(arrow, Cell)])
@@ -168,6 +176,8 @@ def _column_type(arrow: Any, hint: Any) -> Any:
     plain = {bool: arrow.bool_(), int: arrow.int64(), float: arrow.float64(), str: arrow.string()}
     if hint in plain:
         return plain[hint]
+    if get_origin(hint) is Mapping:
+        return arrow.string()  # as JSON, see _flat
     members = [member for member in get_args(hint) if member not in (type(None), ...)]
     if isinstance(members[0], str):  # a Literal
         return arrow.string()
