@@ -1,0 +1,1 @@
+"""Programs that must not be trusted with this machine run here and nowhere else. `probe.find` chooses how."""
