@@ -242,6 +242,7 @@ class NativeContext:
         )
         params.n_threads = params.n_threads_batch = num_threads
         params.kv_unified = True
+        params.pooling_type = lib.LLAMA_POOLING_TYPE_NONE  # hidden states are read token by token
         params.no_perf = True
         self.abort = AbortTimer(lib.llama_cpp.ggml_abort_callback)
         params.abort_callback = self.abort.callback
@@ -319,9 +320,21 @@ class NativeContext:
             self._logits = np.ctypeslib.as_array(pointer, (num_outputs, self.model.vocab_size))
         return self._logits
 
-    def fork(self, source: int, target: int) -> None:
-        """Makes `target` share all of `source`'s cells."""
-        self.lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+    def compute_hidden(self, is_on: bool) -> None:
+        """Whether decodes from now on give hidden states beside logits; then every token must be flagged."""
+        self.lib.llama_set_embeddings(self._context, is_on)
+
+    def hidden(self, num_outputs: int) -> NDArray[np.float32]:
+        """The last layer's normed states of the last decode's flagged tokens, (num_outputs, embedding_size).
+
+        Valid until the next decode.
+        """
+        pointer = self.lib.llama_get_embeddings(self._context)
+        return np.ctypeslib.as_array(pointer, (num_outputs, self.model.embedding_size))
+
+    def fork(self, source: int, target: int, end: int = -1) -> None:
+        """Makes `target` share `source`'s cells up to position `end` (all of them by default)."""
+        self.lib.llama_memory_seq_cp(self._memory, source, target, -1, end)
 
     def free(self, sequence: int, start: int = -1) -> None:
         """Forgets a sequence from position `start` on (all of it by default)."""
