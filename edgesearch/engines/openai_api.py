@@ -10,6 +10,16 @@ delimiter off. With those the delimiter is not sent as a stop: text is drawn in 
 what was drawn beyond the step is the head of its first child, so that little is drawn in vain. Every token that was
 drawn is booked on the draft whose request drew it, used or not.
 
+Seeds. Each request has one, made of its draft's seed and its place in the solution, so that a child with the seed of
+its parent does not repeat its parent's draws. A server begins its random stream anew with each request: so a solution
+drawn step by step is a sample like any other, but not token for token the one that is drawn in one go.
+
+Budget forcing is openai_run.py's. A text that is written for the solver is read by the server with the next request.
+
+Certainty. Drafts that are to tell how sure the solver was ask for the 20 likeliest tokens beside each drawn one, or as
+many as the server allows. Entropies are lower bounds (openai_protocol.sureness). Where a server lists none,
+`Step.certainty` is None and a warning says so.
+
 Time. A request asks for no more tokens than the deadline has room for, and goes on with another request if it was too
 few; so even a cut-off draft has most of its text. Waits between attempts end before the deadline. What is under way at
 the deadline is cut off by closing its connection, which tells the server to stop.
@@ -17,7 +27,7 @@ the deadline is cut off by closing its connection, which tells the server to sto
 Mode `completions` renders the prompt here, with a template that the user names or that of a local GGUF of the same
 model. It is text, so a control token that is spelled out in a problem may be read as one by the server; a warning says
 so. Mode `chat` leaves the template to the server, but no server continues an assistant's turn in a portable way, so
-only strategies that sample whole solutions run in it.
+only strategies that sample whole solutions run in it, and nothing can be written for the solver.
 
 Verifiers. Consensus needs nothing; one that reads token ids needs a local GGUF of the same model (vocabulary.py).
 
@@ -34,7 +44,7 @@ import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from edgesearch.budget import Budget, Clock, Deadline
@@ -42,8 +52,9 @@ from edgesearch.engines import openai_protocol as protocol
 from edgesearch.engines.base import Draft, Drafted, EngineInfo, Pace
 from edgesearch.engines.http_client import Call, HttpClient, OutOfTime, Refused
 from edgesearch.engines.openai_protocol import Choice, Mode, Reply, ServedModel
-from edgesearch.engines.sampling import mix_seed
-from edgesearch.engines.written import Written, aligned
+from edgesearch.engines.openai_run import Leftover, Run
+from edgesearch.engines.steps import Sureness
+from edgesearch.engines.written import Written, aligned, dictated
 from edgesearch.errors import ContextOverflow, EndpointError, UsageError
 from edgesearch.prompt import ChatTemplate
 from edgesearch.types import Finish, Prompt, Sampling, Step
@@ -96,42 +107,10 @@ class EndpointConfig:
 
 
 @dataclass(slots=True, eq=False)
-class _Run:
-    """A draft that is waiting or under way."""
-
-    draft: Draft
-    rendered: str
-    """Its prompt."""
-    written: Written = field(default_factory=Written)
-    has_ended: bool = False
-    """Whether the end of turn was drawn."""
-    drawn: int = 0
-    """Tokens of its text; where nobody counts them, those asked for."""
-    booked: int = 0
-    """Tokens that its requests drew, those that were no use to it included."""
-    limit: int | None = None
-    """Most tokens to ask for at a time, once the server's context turned out to be that small."""
-    num_requests: int = 0
-    prompt_tokens: int | None = None
-    """Of the prompt alone, where the server told."""
-    prefilled_tokens: int = 0
-    reused_tokens: int = 0
-    started_s: float = 0.0
-
-    @property
-    def tokens_left(self) -> int:
-        return self.draft.max_tokens - self.drawn
-
-    @property
-    def is_fresh(self) -> bool:
-        return not self.num_requests and not self.written.text
-
-
-@dataclass(slots=True, eq=False)
 class _Request:
     """What one answer is awaited for."""
 
-    runs: list[_Run | None]
+    runs: list[Run | None]
     """None for one that was cancelled meanwhile."""
     call: Call
     payload: dict[str, Any]
@@ -139,15 +118,6 @@ class _Request:
     """Tokens per choice."""
     is_stopped: bool
     """Whether the delimiter was sent as a stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Leftover:
-    """Text that was drawn beyond a step."""
-
-    written: Written
-    has_ended: bool
-    sampling: Sampling
 
 
 class OpenAIEngine:
@@ -188,6 +158,8 @@ class OpenAIEngine:
         self._left_out: set[str] = set()
         self._tells_stop = True
         self._choices = self._config.choices_per_request
+        self._num_likeliest = protocol.NUM_LIKELIEST
+        self._tells_sureness = True
         self._num_empty = 0
         self._executor = ThreadPoolExecutor(self._config.concurrency, "edgesearch-endpoint")
         self._reset()
@@ -200,9 +172,9 @@ class OpenAIEngine:
 
     def _reset(self) -> None:
         self._nodes: dict[int, str] = {}  # the rendered prompt of each node that can be continued
-        self._leftovers: dict[int, _Leftover] = {}  # by the node that they follow
-        self._queue: list[_Run] = []
-        self._stalled: list[_Run] = []  # nothing more can be done for them before the deadline they were started with
+        self._leftovers: dict[int, Leftover] = {}  # by the node that they follow
+        self._queue: list[Run] = []
+        self._stalled: list[Run] = []  # nothing more can be done for them before the deadline they were started with
         self._under_way: dict[Future[Any], _Request] = {}
         self._done: list[Drafted] = []
         self._deadline = Budget(1.0).start()
@@ -289,23 +261,25 @@ class OpenAIEngine:
     def _render(self, prompt: Prompt) -> str:
         if self._config.mode == "chat":
             return ""
-        if _CONTROL.search(prompt.user):
-            self._noted.setdefault("the problem spells out what may be a control token; the server may read it as one")
+        for what, texts in (("the problem", (prompt.user,)), ("an earlier attempt", prompt.attempts)):
+            if any(map(_CONTROL.search, texts)):
+                self._noted.setdefault(f"{what} spells out what may be a control token; the server may read it as one")
         return bytes(self._template.encode(prompt, str.encode)).decode()  # one number per byte: text, not token ids
 
     def start(self, draft: Draft) -> None:
         rendered = self._nodes.get(draft.beam.node)
         assert rendered is not None, "a draft continues a beam that was released or never opened"
-        if self._config.mode == "chat" and not (draft.is_to_end and not draft.beam.steps):
+        forcing = draft.forcing
+        is_forced = forcing is not None and bool(forcing.num_extensions or forcing.closing)
+        if self._config.mode == "chat" and (is_forced or draft.beam.steps or not draft.is_to_end):
             raise UsageError(
-                "through the chat API only whole solutions can be drawn: use a strategy such as majority or best_of_n, "
-                "or mode completions"
+                "through the chat API only whole solutions can be drawn, and none that is written on: use a strategy "
+                "such as majority or best_of_n, or mode completions"
             )
-        run = _Run(draft, rendered, started_s=self._clock())
+        run = Run(draft, rendered, started_s=self._clock(), extensions_left=forcing.num_extensions if forcing else 0)
         rest = self._leftovers.get(draft.beam.node)
-        if rest is not None and rest.sampling == draft.sampling:
-            del self._leftovers[draft.beam.node]
-            run.written, run.has_ended, run.drawn = rest.written, rest.has_ended, rest.written.count or 0
+        if rest is not None and rest.serves(draft):
+            run.take(self._leftovers.pop(draft.beam.node))
         self._queue.append(run)
 
     def advance(self, deadline: Deadline) -> list[Drafted]:
@@ -336,7 +310,7 @@ class OpenAIEngine:
         self._done = [drafted for drafted in self._done if drafted.draft.id not in gone]
         return cut
 
-    def _withdraw(self, future: Future[Any], request: _Request, gone: set[int]) -> list[_Run]:
+    def _withdraw(self, future: Future[Any], request: _Request, gone: set[int]) -> list[Run]:
         """Takes runs out of a request; one that nobody waits for any more is cut off."""
         taken = [run for run in request.runs if run is not None and run.draft.id in gone]
         request.runs = [None if run in taken else run for run in request.runs]
@@ -387,27 +361,17 @@ class OpenAIEngine:
             self._queue = [other for other in self._queue if other not in group]
             self._send(group)
 
-    def _siblings(self, run: _Run) -> list[_Run]:
+    def _siblings(self, run: Run) -> list[Run]:
         """Waiting drafts that one request can serve together with this one."""
-        if self._choices == 1 or not run.is_fresh:
+        if self._choices == 1:
             return []
-        draft = run.draft
-        wanted = (draft.beam.node, draft.sampling, draft.max_tokens, draft.is_to_end)
-        alike = [
-            other
-            for other in self._queue
-            if other.is_fresh
-            and (other.draft.beam.node, other.draft.sampling, other.draft.max_tokens, other.draft.is_to_end) == wanted
-        ]
-        return alike[: self._choices - 1]
+        return [other for other in self._queue if run.is_like(other)][: self._choices - 1]
 
-    def _send(self, runs: list[_Run]) -> None:
+    def _send(self, runs: list[Run]) -> None:
         first, draft = runs[0], runs[0].draft
         is_stopped = self._tells_stop and not draft.is_to_end
         asked = self._num_tokens(first, is_stopped=is_stopped)
-        payload = self._begin(first) | protocol.settings(
-            self._model, draft.sampling, mix_seed(draft.seed, first.num_requests), asked, len(runs)
-        )
+        payload = self._begin(first) | protocol.settings(self._model, draft.sampling, first.seed, asked, len(runs))
         if is_stopped:
             payload["stop"] = [draft.beam.prompt.step_delimiter]
         payload = {name: value for name, value in payload.items() if name not in self._left_out}
@@ -415,19 +379,20 @@ class OpenAIEngine:
         future = self._executor.submit(self._ask, payload, call)
         self._under_way[future] = _Request([*runs], call, payload, asked, is_stopped)
 
-    def _begin(self, run: _Run) -> dict[str, Any]:
+    def _begin(self, run: Run) -> dict[str, Any]:
+        num_likeliest = self._num_likeliest if run.draft.has_certainty else 1
         if self._config.mode == "chat":
-            return protocol.chat(run.draft.beam.prompt)
-        return protocol.completion(run.rendered + run.draft.beam.text + run.written.text)
+            return protocol.chat(run.draft.beam.prompt, num_likeliest)
+        return protocol.completion(run.rendered + run.draft.beam.text + run.written.text, num_likeliest)
 
-    def _num_tokens(self, run: _Run, *, is_stopped: bool) -> int:
+    def _num_tokens(self, run: Run, *, is_stopped: bool) -> int:
         """How many tokens to ask for: what is left, what the time allows, or a piece."""
         if self._config.mode == "chat":
             return min(run.tokens_left, run.limit or run.tokens_left)  # such text cannot be continued
         seconds = self._pace.step_s(self._config.concurrency) * _LATE_FACTOR
         in_time = max(_MIN_TOKENS, int(min(1e9, self._deadline.remaining() / max(seconds, 1e-9))))
         is_piece = not is_stopped and not run.draft.is_to_end
-        limits = (run.tokens_left, in_time, run.limit, self._config.piece_tokens if is_piece else None)
+        limits = (run.tokens_to_closing, in_time, run.limit, self._config.piece_tokens if is_piece else None)
         return min(limit for limit in limits if limit is not None)
 
     def _ask(self, payload: Mapping[str, Any], call: Call, max_attempts: int | None = None) -> Reply:
@@ -453,9 +418,9 @@ class OpenAIEngine:
             self._book(reply, request)
             self._share(reply, request)
 
-    def _refused(self, error: Refused, request: _Request, runs: list[_Run]) -> None:
+    def _refused(self, error: Refused, request: _Request, runs: list[Run]) -> None:
         """Asks again for less where that may help: without a field, or for fewer tokens."""
-        if self._leave_out(error, request.payload):
+        if self._ask_for_fewer(error, request.payload) or self._leave_out(error, request.payload):
             self._queue = runs + self._queue
         elif not _CONTEXT.search(error.message):
             raise error
@@ -466,18 +431,32 @@ class OpenAIEngine:
         else:
             self._overflow(error, runs)
 
+    def _ask_for_fewer(self, error: Refused, payload: Mapping[str, Any]) -> bool:
+        """Whether a request may be taken with fewer of the likeliest tokens."""
+        asked = payload.get("top_logprobs", payload.get("logprobs", 1))
+        if asked < 2 or not re.search(r"\b(top_|max_)?logprobs\b", error.message):
+            return False
+        fewer = protocol.FEW_LIKELIEST if asked > protocol.FEW_LIKELIEST else 1
+        self._num_likeliest = min(self._num_likeliest, fewer)
+        self._warn(f"the server refuses to list {asked} of the likeliest tokens; it is asked for {fewer}")
+        return True
+
     def _leave_out(self, error: Refused, payload: Mapping[str, Any]) -> bool:
         for name in protocol.OPTIONAL_FIELDS:
             if name in payload and re.search(rf"\b{name}\b", error.message):
                 self._left_out.add(name)
+                self._num_likeliest = 1 if name == "logprobs" else self._num_likeliest
                 self._warn(f"the server refuses the field {name} (status {error.status}); requests go without it")
                 return True
         return False
 
-    def _overflow(self, error: Refused, runs: list[_Run]) -> None:
+    def _overflow(self, error: Refused, runs: list[Run]) -> None:
         """The server's context is full: ends what has begun; a prompt that leaves no room is an error."""
         for run in runs:
-            if not run.draft.beam.steps and not run.written.text:
+            is_begun = run.draft.beam.steps or run.written.text
+            if not is_begun and run.draft.beam.prompt.attempts:
+                self._noted.setdefault(f"a solution was not revised, since it did not fit: {error.message}")
+            elif not is_begun:
                 raise ContextOverflow(
                     f"the problem leaves no room for a solution in the endpoint's context ({error.message}); "
                     "shorten it, or serve the model with more context"
@@ -527,7 +506,7 @@ class OpenAIEngine:
             self._choices = num_given
             self._warn(f"the server gave {num_given} of {num_asked} choices; the rest is asked for one by one")
 
-    def _take(self, run: _Run, choice: Choice, count: int | None, request: _Request) -> None:
+    def _take(self, run: Run, choice: Choice, count: int | None, request: _Request) -> None:
         """Adds a choice to a run, which is then done, waits for more, or is drawn anew."""
         delimiter = run.draft.beam.prompt.step_delimiter
         end = _end_of(choice, delimiter, is_stopped=request.is_stopped)
@@ -540,6 +519,7 @@ class OpenAIEngine:
             self._queue.insert(0, run)
             return
         run.written = run.written.plus(self._written(choice, count, delimiter if end == "step" else ""))
+        self._note_sureness(run, choice)
         run.drawn += max(1, request.asked if count is None and end == "length" else count or 0)
         run.has_ended = end == "stop"
         is_short = end == "length" and len(request.runs) == 1 and _is_short(count, request.asked)
@@ -550,20 +530,47 @@ class OpenAIEngine:
         """What a choice adds; the delimiter where the server cut it off."""
         text = choice.text
         if delimiter and not text.endswith(delimiter):
-            listed = "".join(token for token, _ in choice.tokens or ())
+            listed = "".join(token.text for token in choice.tokens or ())
             # A token may hold more than the delimiter; what was drawn is what the server's cache holds.
             text = listed if listed.startswith(text + delimiter) else text + delimiter
         tokens = aligned(text, choice.tokens)
         if choice.tokens is None:
             self._warn("the server gives no log-probabilities: equal scores are not told apart by likelihood")
-        return Written(text, tokens, count, sum(logprob for _, logprob in choice.tokens or ()))
+        return Written(text, tokens, count, sum(token.logprob for token in choice.tokens or ()))
 
-    def _settle(self, run: _Run, *, is_cut: bool = False) -> bool:
+    def _note_sureness(self, run: Run, choice: Choice) -> None:
+        if not run.draft.has_certainty:
+            return
+        told = [token.sureness for token in choice.tokens or () if token.sureness is not None]
+        run.sure += told
+        if choice.text and not told:
+            self._tells_sureness = False
+            self._warn(
+                "the server does not list the likeliest tokens beside those that it drew, so how sure the solver was "
+                "of them is not known"
+            )
+
+    def _stand_in(self, run: Run) -> Sureness | None:
+        """How sure the solver is taken to be of a token for which it is not told; None where it never is."""
+        return run.mean_sureness() if run.draft.has_certainty and (run.sure or self._tells_sureness) else None
+
+    def _dictated(self, text: str) -> Written:
+        """What is written for the solver, in the tokens of a local vocabulary where that is possible."""
+        if self._vocabulary is None:
+            return dictated(text)
+        pieces = [self._vocabulary.piece(token).decode(errors="replace") for token in self._vocabulary.tokenize(text)]
+        if "".join(pieces) == f" {text}":  # some vocabularies put a space before every text
+            pieces[0] = pieces[0][1:]
+        return dictated(text, pieces if "".join(pieces) == text else None)
+
+    def _settle(self, run: Run, *, is_cut: bool = False) -> bool:
         """Ends a run that needs no further request; False for one that does."""
-        draft = run.draft
-        found = None if draft.is_to_end else run.written.first_step(draft.beam.prompt.step_delimiter)
+        draft, delimiter = run.draft, run.draft.beam.prompt.step_delimiter
+        if not is_cut:
+            run.force(self._dictated)
+        found = None if draft.is_to_end else run.written.first_steps(delimiter, draft.num_steps, self._stand_in(run))
         if found is not None:
-            self._end_step(run, *found)
+            self._end_steps(run, *found)
         elif run.has_ended:
             self._end(run, "stop")
         elif is_cut or run.tokens_left < 1 or self._is_too_long(run) or self._is_final(run):
@@ -572,25 +579,26 @@ class OpenAIEngine:
             return False
         return True
 
-    def _is_final(self, run: _Run) -> bool:
+    def _is_final(self, run: Run) -> bool:
         """Whether what it has cannot be continued."""
         return self._config.mode == "chat" and run.num_requests > 0
 
-    def _is_too_long(self, run: _Run) -> bool:
+    def _is_too_long(self, run: Run) -> bool:
         """Whether a text whose tokens nobody counts must be over its limit."""
         size = len(run.draft.beam.text) + len(run.written.text)
         return run.written.count is None and size > _MAX_BYTES_PER_TOKEN * run.draft.max_tokens
 
-    def _end_step(self, run: _Run, step: Step, rest: Written) -> None:
-        self._nodes[step.id] = run.rendered
+    def _end_steps(self, run: Run, steps: Sequence[Step], rest: Written) -> None:
+        node, draft = steps[-1].id, run.draft
+        self._nodes[node] = run.rendered
         if rest.text or run.has_ended:
-            self._leftovers[step.id] = _Leftover(rest, run.has_ended, run.draft.sampling)
-        self._finish(run, (step,))
+            self._leftovers[node] = Leftover(rest, run.has_ended, draft.sampling, draft.has_certainty)
+        self._finish(run, steps)
 
-    def _end(self, run: _Run, finish: Finish) -> None:
-        self._finish(run, run.written.steps(run.draft.beam.prompt.step_delimiter, finish))
+    def _end(self, run: Run, finish: Finish) -> None:
+        self._finish(run, run.written.steps(run.draft.beam.prompt.step_delimiter, finish, self._stand_in(run)))
 
-    def _finish(self, run: _Run, steps: Sequence[Step]) -> None:
+    def _finish(self, run: Run, steps: Sequence[Step]) -> None:
         seconds = self._clock() - run.started_s
         told = tuple(self._with_ids(step) for step in steps)
         prompt_tokens = run.prompt_tokens if self._vocabulary is None else None
@@ -691,7 +699,7 @@ def _end_of(choice: Choice, delimiter: str, *, is_stopped: bool) -> str:
         return "step"
     if choice.has_stop_reason:
         return "step" if choice.stop_reason == delimiter else "stop"
-    listed = "".join(token for token, _ in choice.tokens or ())
+    listed = "".join(token.text for token in choice.tokens or ())
     if listed.startswith(choice.text + delimiter):
         return "step"
     # More than the text, and no delimiter: the end of turn. The text alone may be either, for llama.cpp's server takes

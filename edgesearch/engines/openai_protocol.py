@@ -7,27 +7,49 @@ Servers this was written for: vLLM (`stop_reason`, cached tokens), llama.cpp's o
 chat API), llama-cpp-python's (none of that; a `repeat_penalty` of 1.1 and a `min_p` of 0.05 unless told otherwise).
 What a request leaves out vLLM takes from the model's generation_config.json, such as a `repetition_penalty` of 1.05.
 
+How sure the solver was of a token is read from the likeliest tokens that a server lists beside it (`sureness`). That
+the log-probabilities are of the solver's own distribution, at temperature 1 and before any filter, is taken on trust:
+it is so by default in the servers above.
+
 Not covered: streaming, tools, images.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from edgesearch.engines.steps import Sureness
 from edgesearch.errors import EndpointError
+from edgesearch.prompt import turns
 from edgesearch.types import Prompt, Sampling
 
 Mode = Literal["completions", "chat"]
 PATHS: Mapping[Mode, str] = {"completions": "/completions", "chat": "/chat/completions"}
-OPTIONAL_FIELDS = ("logprobs", "repeat_penalty", "repetition_penalty", "top_k", "min_p", "seed")
+OPTIONAL_FIELDS = ("logprobs", "top_logprobs", "repeat_penalty", "repetition_penalty", "top_k", "min_p", "seed")
 """What a request can do without where a server refuses it."""
+
+NUM_LIKELIEST = 20
+"""Tokens that a confidence is the mean of (types.Certainty); most servers list no more."""
+FEW_LIKELIEST = 5
+"""What a server that lists fewer usually lists."""
 
 _MAX_COUNT = 10_000_000
 _SEED_MASK = 0x7FFFFFFF  # servers keep seeds in 32 bits, some of them signed
 
-Tokens = tuple[tuple[str, float], ...]
-"""Text and natural-log probability of each token; together they are the text."""
+
+class Token(NamedTuple):
+    """One token of a continuation."""
+
+    text: str
+    logprob: float
+    """Natural."""
+    sureness: Sureness | None = None
+    """None where the server lists no likeliest tokens beside it."""
+
+
+Tokens = tuple[Token, ...]
+"""Together they are the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +88,15 @@ class ServedModel:
     num_params: int = 0
 
 
-def completion(text: str) -> dict[str, Any]:
+def completion(text: str, num_likeliest: int = 1) -> dict[str, Any]:
     """The beginning of a request that continues a text."""
-    return {"prompt": text, "logprobs": 1}
+    return {"prompt": text, "logprobs": num_likeliest}
 
 
-def chat(prompt: Prompt) -> dict[str, Any]:
+def chat(prompt: Prompt, num_likeliest: int = 1) -> dict[str, Any]:
     """The beginning of a request for a whole answer; the server renders the turns with its own template."""
-    turns = [{"role": "system", "content": prompt.system}] if prompt.system else []
-    return {"messages": [*turns, {"role": "user", "content": prompt.user}], "logprobs": True}
+    likeliest = {"top_logprobs": num_likeliest} if num_likeliest > 1 else {}
+    return {"messages": turns(prompt), "logprobs": True} | likeliest
 
 
 def settings(model: str, sampling: Sampling, seed: int, max_tokens: int, num_choices: int) -> dict[str, Any]:
@@ -129,20 +151,51 @@ def _choice(found: Any, mode: Mode) -> Choice:
 
 def _tokens(logprobs: Mapping[str, Any]) -> Tokens | None:
     """The two forms of log-probabilities: that of the completions API and that of the chat API."""
+    likeliest: Any
     if isinstance(logprobs.get("content"), list):
         entries = [_table(entry) for entry in logprobs["content"]]
         texts, values = [entry.get("token") for entry in entries], [entry.get("logprob") for entry in entries]
+        likeliest = [_listed(entry.get("top_logprobs")) for entry in entries]
     else:
         texts, values = logprobs.get("tokens"), logprobs.get("token_logprobs")  # type: ignore[assignment]
+        likeliest = logprobs.get("top_logprobs")
     if not (isinstance(texts, list) and isinstance(values, list) and len(texts) == len(values)):
         return None
     if not all(isinstance(text, str) for text in texts) or not all(_is_logprob(value) for value in values):
         return None
-    return tuple(zip(texts, map(float, values), strict=True))
+    if not isinstance(likeliest, list) or len(likeliest) != len(texts):
+        likeliest = [None] * len(texts)
+    sure = [sureness([*_table(found).values()]) for found in likeliest]
+    return tuple(Token(*each) for each in zip(texts, map(float, values), sure, strict=True))
+
+
+def _listed(found: Any) -> dict[int, Any]:
+    """The chat API's list of the likeliest tokens as a table, as in the completions API."""
+    return {index: _table(entry).get("logprob") for index, entry in enumerate(found)} if isinstance(found, list) else {}
+
+
+def sureness(likeliest: Sequence[Any]) -> Sureness | None:
+    """How sure the solver was of a token, by the log-probabilities of the likeliest tokens at its place.
+
+    The entropy takes the tokens that are not listed as one, so it is a lower bound: exact where they have no mass.
+
+    Args:
+        likeliest: natural-log probabilities in any order, the 20 largest of which count; others are left out.
+
+    Returns:
+        Entropy in nats, margin p1 - p2, and confidence, minus the mean log-probability; None with fewer than two.
+    """
+    ranked = sorted((float(value) for value in likeliest if _is_logprob(value)), reverse=True)[:NUM_LIKELIEST]
+    if len(ranked) < 2:
+        return None
+    shares = [min(1.0, math.exp(value)) for value in ranked]
+    rest = max(0.0, 1.0 - sum(shares))
+    entropy = -sum(share * math.log(share) for share in (*shares, rest) if share > 0)
+    return max(0.0, entropy), shares[0] - shares[1], max(0.0, -sum(ranked) / len(ranked))
 
 
 def _is_logprob(value: Any) -> bool:
-    return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value) and value < 0.01
+    return isinstance(value, float | int) and not isinstance(value, bool) and -_MAX_COUNT < value < 0.01
 
 
 def parse_models(found: Any) -> dict[str, ServedModel]:

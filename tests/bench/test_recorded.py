@@ -66,6 +66,15 @@ def test_greedy_is_the_first_sample(tmp_path: Path):
     assert [each.answer for each in outcomes(tmp_path / "run.sqlite")] == ["5", "4"]
 
 
+def test_coverage_is_that_of_the_first_n_samples_and_their_answer_that_of_most(tmp_path: Path):
+    write(tmp_path, ROWS)
+    run(recipe(tmp_path, '"sample", "majority"', n="3"), tmp_path / "run.sqlite")
+    found = {(each.strategy and each.strategy.name, each.sample_id): each for each in outcomes(tmp_path / "run.sqlite")}
+    for sample_id in ("p0", "p1"):
+        assert len(found["sample", sample_id].candidates) == 3
+        assert found["sample", sample_id].answer == found["majority", sample_id].answer
+
+
 def test_every_candidate_is_kept_with_what_was_recorded_and_graded(tmp_path: Path):
     write(tmp_path, ROWS)
     _, summary = run(recipe(tmp_path, verifier="recorded"), tmp_path / "run.sqlite")

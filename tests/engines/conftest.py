@@ -14,7 +14,10 @@ _MODULES = ("fastapi", "uvicorn", "sse_starlette", "starlette_context", "pydanti
 
 @pytest.fixture(scope="session")
 def real_url():
-    """Its address; it knows the models nano and nano-large, and loads whichever is asked for."""
+    """Its address; it knows the models nano and nano-large, and loads whichever is asked for.
+
+    nano-telling is nano with log-probabilities, which this server gives only of a model that was loaded for them.
+    """
     if any(importlib.util.find_spec(name) is None for name in _MODULES):
         pytest.skip("needs llama-cpp-python[server]")
     with warnings.catch_warnings():  # its own, of the packages that it uses
@@ -23,10 +26,15 @@ def real_url():
         from llama_cpp.server.app import create_app
         from llama_cpp.server.settings import ModelSettings, ServerSettings
 
-        names = ("nano", "nano-large")
         models = [
-            ModelSettings(model=str(catalog.solver(name).path), model_alias=name, n_ctx=512, verbose=False)
-            for name in names
+            ModelSettings(
+                model=str(catalog.solver(name).path),
+                model_alias=alias,
+                n_ctx=512,
+                verbose=False,
+                logits_all=alias == "nano-telling",
+            )
+            for alias, name in (("nano", "nano"), ("nano-large", "nano-large"), ("nano-telling", "nano"))
         ]
         app = create_app(server_settings=ServerSettings(), model_settings=models)
         server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", 0, log_level="error", ws="none"))

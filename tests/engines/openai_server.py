@@ -23,6 +23,9 @@ class Kind:
     has_logprobs: bool = True
     has_cached: bool = True
     has_usage: bool = True
+    max_likeliest: int = 20
+    """Likeliest tokens that it lists at most beside each drawn one; above, a request is refused as vLLM does."""
+    has_likeliest: bool = True
     max_choices: int = 64
     max_context: int = 10**6
     num_params: int = 0
@@ -125,13 +128,17 @@ class ScriptedServer(ThreadingHTTPServer):
             if name in payload:
                 return 400, {"error": {"message": f"Unrecognized request argument supplied: {name}"}}
         is_chat = path.endswith("/chat/completions")
+        num_likeliest = payload.get("top_logprobs", 0) if is_chat else payload.get("logprobs", 0)
+        if num_likeliest > self.kind.max_likeliest:
+            said = f"Requested sample logprobs of {num_likeliest}, which is greater than max allowed: "
+            return 400, {"error": {"message": said + str(self.kind.max_likeliest)}}
         text = payload["messages"][-1]["content"] + DELIMITER if is_chat else payload["prompt"]
         context = len(PIECES.findall(text)) + payload["max_tokens"]
         if context > self.kind.max_context:
             return 400, {"error": {"message": f"maximum context length is {self.kind.max_context}, not {context}"}}
         count = min(payload.get("n", 1), self.kind.max_choices)
         drawn = [self.draw(text, payload, payload["seed"] + index) for index in range(count)]
-        return 200, self.envelope(text, drawn, is_chat)
+        return 200, self.envelope(text, drawn, is_chat, num_likeliest)
 
     def draw(self, text, payload, seed):
         """The tokens of a continuation, and why it ends."""
@@ -144,8 +151,8 @@ class ScriptedServer(ThreadingHTTPServer):
             return tokens[: tokens.index(DELIMITER) + 1], DELIMITER
         return tokens, END if tokens[-1] == END else "length"
 
-    def envelope(self, text, drawn, is_chat):
-        choices = [self.choice(tokens, end, is_chat) for tokens, end in drawn]
+    def envelope(self, text, drawn, is_chat, num_likeliest):
+        choices = [self.choice(tokens, end, is_chat, num_likeliest) for tokens, end in drawn]
         with self.lock:
             size = len(PIECES.findall(text))
             best = max((known for known in self.texts if text.startswith(known)), key=len, default="")
@@ -157,18 +164,28 @@ class ScriptedServer(ThreadingHTTPServer):
             usage["prompt_tokens_details"] = {"cached_tokens": len(PIECES.findall(best))}
         return {"choices": choices} | ({"usage": usage} if self.kind.has_usage else {})
 
-    def choice(self, tokens, end, is_chat):
+    def choice(self, tokens, end, is_chat, num_likeliest):
         text = "".join(token for token in tokens if token != END)
         if end == DELIMITER:
             text = text.removesuffix(DELIMITER)
         found = {"index": 0, "finish_reason": "length" if end == "length" else "stop", "logprobs": None}
         if self.kind.has_logprobs:
+            likeliest = [likeliest_beside(token, num_likeliest) for token in tokens]
             found["logprobs"] = {"tokens": tokens, "token_logprobs": [-0.5] * len(tokens)}
+            if self.kind.has_likeliest:
+                found["logprobs"]["top_logprobs"] = likeliest
             if is_chat:
                 found["logprobs"] = {"content": [{"token": token, "logprob": -0.5} for token in tokens]}
+                for entry, beside in zip(found["logprobs"]["content"], likeliest, strict=True):
+                    entry["top_logprobs"] = [{"token": each, "logprob": beside[each]} for each in beside]
         if self.kind.has_stop_reason:
             found["stop_reason"] = DELIMITER if end == DELIMITER else None
         return found | ({"message": {"content": text}} if is_chat else {"text": text})
+
+
+def likeliest_beside(token, count):
+    """The drawn token and others less likely: -0.5, -1.5, -2.5 and so on."""
+    return {token if not index else f"other{index}": -0.5 - index for index in range(count)}
 
 
 def status(number, headers=None, message="no"):

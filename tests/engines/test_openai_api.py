@@ -1,29 +1,35 @@
 """The engine over HTTP: against a server that behaves like several real ones, with faults, and one real server."""
 
 import json
+import math
 import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edgesearch import pipeline
+from edgesearch import catalog, pipeline
 from edgesearch.budget import Budget
 from edgesearch.catalog import SolverSpec
 from edgesearch.engines.base import Draft, Pace
 from edgesearch.engines.endpoint import TEMPLATES, connect
 from edgesearch.engines.http_client import Call, HttpClient, HttpConfig, OutOfTime, Refused, parse_url
 from edgesearch.engines.openai_api import EndpointConfig, OpenAIEngine
-from edgesearch.engines.openai_protocol import parse_reply
-from edgesearch.engines.written import Written, aligned
+from edgesearch.engines.openai_protocol import Token, parse_reply, sureness
+from edgesearch.engines.sampling import sureness as whole_sureness
+from edgesearch.engines.vocabulary import Vocabulary
+from edgesearch.engines.written import Written, aligned, dictated
 from edgesearch.errors import ContextOverflow, EndpointError, UsageError
-from edgesearch.prompt import ChatTemplate
-from edgesearch.types import Beam, Prompt, Sampling
+from edgesearch.prompt import ASK_AGAIN, ChatTemplate
+from edgesearch.types import Beam, Forcing, Prompt, Sampling
 from edgesearch.verifiers.scripted import ScriptedVerifier
 
 from .engine_contract import GREEDY, PROBLEM, WARM, EngineContract, run
-from .openai_server import BARE, DELIMITER, VLLM, Kind, cut_off_in_the_body, serving, status
+from .openai_server import BARE, DELIMITER, VLLM, Kind, cut_off_in_the_body, serving, solution, status
 
 PACE = Pace(((1, 0.001), (8, 0.001)), 1000.0)
 SHORT = HttpConfig(timeout_s=5, max_attempts=3)
@@ -79,6 +85,16 @@ class TestOverVllm(EngineContract):
             assert engine.advance(Budget(600).start()) == []
             assert any("cut off" in warning for warning in engine.warnings)
 
+    def test_the_end_can_be_replaced_by_a_text_after_which_the_solver_goes_on(self):
+        """As in the contract, but what is written is no token that the server draws: it reads it."""
+        with serving(self.kind) as server, engine_over(server, **self.options) as engine:
+            root, forcing = opened(engine), Forcing(extension="\n\nAna has 12.\n\n", num_extensions=2)
+            plain, forced = run(engine, [self.draft(root, 3, is_to_end=True, forcing=how) for how in (None, forcing)])
+            assert forced.beam.text == plain.beam.text + forcing.extension * 2
+            assert forced.beam.finish == "stop"
+            assert plain.num_drawn + forced.num_drawn == server.num_drawn
+            assert forced.beam.num_tokens == plain.beam.num_tokens + 2 * 6  # a break, 4 words and signs, a break
+
 
 class TestOverABareServer(TestOverVllm):
     """One that tells neither a step's end from the solution's, nor tokens, nor what its cache saved."""
@@ -95,6 +111,12 @@ class TestOverABareServer(TestOverVllm):
         [first] = run(engine, [self.draft(root, sampling=GREEDY)])
         children = run(engine, [self.draft(first.beam, seed) for seed in range(3)])
         assert all(child.beam.text.startswith(first.beam.text) for child in children)
+
+    def test_a_draft_says_how_sure_the_solver_was_of_each_token_only_if_it_is_asked(self, engine, root):
+        """It does not tell: that is said once, and no figure is made up."""
+        for drafted in run(engine, [self.draft(root, seed, has_certainty=True, is_to_end=True) for seed in range(2)]):
+            assert all(step.certainty is None for step in drafted.steps)
+        assert sum("how sure the solver was" in warning for warning in engine.warnings) == 1
 
 
 # -- requests ----------------------------------------------------------------------------------------------------------
@@ -114,6 +136,38 @@ def test_a_request_holds_the_prompt_the_beam_so_far_the_seed_and_every_filter():
         assert 0 <= one["seed"] != two["seed"] < 2**31
 
 
+@pytest.mark.parametrize("kind", [VLLM, Kind(has_usage=False, has_logprobs=False)], ids=["counts", "does not count"])
+def test_a_child_with_the_seed_of_its_parent_does_not_repeat_its_draws(kind):
+    with serving(kind) as server, engine_over(server) as engine:
+        beam = opened(engine)
+        while beam.is_alive:
+            [drafted] = run(engine, [Draft(beam, WARM, 3, 100)])
+            beam = drafted.beam
+        assert len({post["seed"] for post in server.posts}) == len(server.posts) == 3
+
+
+def test_a_seed_is_that_of_the_place_however_it_was_reached():
+    with serving() as server, engine_over(server) as engine:
+        root = opened(engine)
+        run(engine, [Draft(root, WARM, 3, 100, num_steps=3)])
+        beam, asked = root, len(server.posts)
+        for _ in range(3):
+            [drafted] = run(engine, [Draft(beam, WARM, 3, 100)])
+            beam = drafted.beam
+        assert [post["seed"] for post in server.posts[:asked]] == [post["seed"] for post in server.posts[asked:]]
+
+
+def test_what_was_drawn_beyond_several_steps_is_the_head_of_their_first_child():
+    with serving(BARE) as server, engine_over(server, piece_tokens=100) as engine:
+        [two] = run(engine, [Draft(opened(engine), WARM, 3, 200, num_steps=2)])
+        assert [step.finish for step in two.steps] == ["step", "step"]
+        asked = len(server.posts)
+        [child] = run(engine, [Draft(two.beam, WARM, 4, 100, num_steps=2)])
+        assert len(server.posts) == asked
+        assert child.beam.text == solution(server.posts[0]["seed"])
+        assert child.beam.finish == "stop"
+
+
 def test_drafts_of_one_beam_share_a_request_where_asked_for():
     with serving() as server, engine_over(server, choices_per_request=4) as engine:
         root = opened(engine)
@@ -121,6 +175,15 @@ def test_drafts_of_one_beam_share_a_request_where_asked_for():
         assert sorted(post.get("n", 1) for post in server.posts) == [2, 4]
         assert len({drafted.beam.text for drafted in drafts}) == 6
         assert sum(drafted.prefilled_tokens > 0 for drafted in drafts) <= 2
+
+
+def test_drafts_that_ask_for_different_things_do_not_share_a_request():
+    forced = Forcing(extension=" Wait", num_extensions=1)
+    ways = [{}, {"has_certainty": True}, {"forcing": forced}, {}, {"has_certainty": True}, {"forcing": forced}]
+    with serving() as server, engine_over(server, choices_per_request=8) as engine:
+        root = opened(engine)
+        run(engine, [Draft(root, WARM, seed, 100, is_to_end=True, **way) for seed, way in enumerate(ways)])
+        assert [post.get("n", 1) for post in server.posts if post["prompt"] == PROBLEM + DELIMITER] == [2, 2, 2]
 
 
 def test_choices_that_a_server_leaves_out_are_asked_for_again():
@@ -249,6 +312,17 @@ def test_a_full_context_shortens_requests_ends_solutions_and_refuses_problems_wi
             run(engine, [Draft(opened(engine, PROBLEM * 2), GREEDY, 0, 1000, is_to_end=True)])
 
 
+def test_an_attempt_that_does_not_fit_the_server_is_dropped_and_those_before_it_are_kept():
+    with (
+        serving(Kind(max_context=170)) as server,
+        pipeline.load_endpoint(server.url, "model") as loaded,
+    ):
+        solution = loaded.solve("How many?", budget_s=60, strategy="revision_vote", n=4, options={"length": 4})
+        assert solution.answer is not None
+        assert len(solution.candidates) == 1
+        assert any("was not revised, since it did not fit" in warning for warning in solution.warnings)
+
+
 def test_a_model_that_the_server_does_not_list_is_told_without_control_characters():
     with serving() as server:
         client = HttpClient(parse_url(server.url), config=SHORT)
@@ -256,6 +330,218 @@ def test_a_model_that_the_server_does_not_list_is_told_without_control_character
         assert engine.info.name == "evil?[2J?"
         assert any("does not list a model evil?[2J?, but model" in warning for warning in engine.warnings)
         engine.close()
+
+
+# -- what is written for the solver ------------------------------------------------------------------------------------
+
+
+def forced(server, max_tokens=200, **settings):
+    """A draft with that forcing from a root, and an unforced one with the same seed."""
+    with engine_over(server) as engine:
+        root, forcing = opened(engine), Forcing(**settings)
+        [plain] = run(engine, [Draft(root, WARM, 3, 200, is_to_end=True)])
+        del server.requests[:]
+        [drafted] = run(engine, [Draft(root, WARM, 3, max_tokens, is_to_end=True, forcing=forcing)])
+        return plain, drafted
+
+
+def test_an_extension_takes_the_place_of_the_end_of_turn_and_the_next_request_goes_on_after_it():
+    with serving() as server:
+        plain, drafted = forced(server, extension=" Wait, no", num_extensions=1)
+        one, two = server.posts
+        assert two["prompt"] == one["prompt"] + plain.beam.text + " Wait, no"
+        assert (one["max_tokens"], two["max_tokens"]) == (200, 200 - 15 - 3)  # less the text, and " Wait" "," " no"
+        assert drafted.beam.text == plain.beam.text + " Wait, no"
+        assert drafted.num_drawn == 16 + 1  # an end of turn each time
+        assert drafted.beam.num_tokens == 15 + 3 + 1
+
+
+def test_a_closing_is_written_where_the_limit_less_its_tokens_is_reached():
+    with serving() as server:
+        plain, drafted = forced(server, max_tokens=30, closing=" So", closing_tokens=25)
+        one, two = server.posts
+        assert one["max_tokens"] == 5
+        assert two["prompt"].removeprefix(one["prompt"]) == f"first w{one['seed']}\n\nsecond So"
+        assert two["max_tokens"] == 30 - 5 - 1
+        assert plain.beam.text.startswith(f"first w{one['seed']}\n\nsecond")
+        assert drafted.num_drawn <= 30
+
+
+def test_a_closing_is_written_where_the_most_thought_is_reached_and_there_is_room_for_more_after_it():
+    with serving() as server:
+        _, drafted = forced(server, closing=" So", closing_tokens=20, max_thinking_tokens=4)
+        assert [post["max_tokens"] for post in server.posts] == [4, 200 - 4 - 1]
+        assert drafted.beam.finish == "stop"
+
+
+def test_a_draft_without_room_for_thought_begins_with_its_closing():
+    with serving() as server:
+        _, drafted = forced(server, max_tokens=20, closing="So", closing_tokens=20)
+        [post] = server.posts
+        assert post["prompt"] == PROBLEM + DELIMITER + "So"
+        assert drafted.beam.text.startswith("So")
+
+
+def test_a_closing_longer_than_the_limit_is_cut_at_it():
+    with serving() as server:
+        _, drafted = forced(server, max_tokens=6, closing=" a b c d e", closing_tokens=2)
+        assert len(server.posts) == 1
+        assert drafted.beam.text.endswith(" a b")
+        assert (drafted.beam.finish, drafted.beam.num_tokens, drafted.num_drawn) == ("length", 6, 4)
+
+
+def test_nothing_is_extended_after_the_closing():
+    with serving() as server:
+        _, drafted = forced(
+            server, extension=" Wait", num_extensions=5, closing=" So", closing_tokens=1, max_thinking_tokens=18
+        )
+        assert drafted.beam.text.count(" Wait") == 3
+        assert drafted.beam.text.endswith(" So")
+        assert drafted.beam.finish == "stop"
+
+
+def test_an_extended_draft_counts_what_was_written_as_a_local_vocabulary_does():
+    with serving() as server:
+        client = HttpClient(parse_url(server.url), config=SHORT)
+        engine = OpenAIEngine(client, "model", pace=PACE, vocabulary=Vocabulary(catalog.solver("nano").path))
+        forcing = Forcing(extension="\n\nThe answer is", num_extensions=1)
+        run(engine, [Draft(opened(engine), WARM, 3, 200, is_to_end=True, forcing=forcing)])
+        written = len(engine._vocabulary.tokenize(forcing.extension))
+        assert [post["max_tokens"] for post in server.posts] == [200, 200 - 15 - written]
+        engine.close()
+
+
+def test_the_chat_api_refuses_what_is_written_for_the_solver():
+    with serving() as server, engine_over(server, mode="chat") as engine:
+        forcing = Forcing(closing="So", closing_tokens=4)
+        with pytest.raises(UsageError, match="none that is written on"):
+            engine.start(Draft(opened(engine), GREEDY, 0, 100, is_to_end=True, forcing=forcing))
+
+
+@pytest.mark.parametrize("text", ["\n\nWait", "The answer is \\boxed{", "  a\t b ", "\u00e9t\u00e9 \u2260 42%", "\r\n"])
+def test_the_estimated_tokens_of_a_text_make_it_up(text):
+    written = dictated(text)
+    assert "".join(token.text for token in written.tokens) == text
+    assert written.count == len(written.tokens)
+    assert all(token.text and token.logprob == 0 for token in written.tokens)
+
+
+# -- how sure the solver was -------------------------------------------------------------------------------------------
+
+
+def test_the_likeliest_tokens_are_asked_for_only_where_certainty_is_wanted():
+    for mode, asked in (("completions", {"logprobs": 20}), ("chat", {"logprobs": True, "top_logprobs": 20})):
+        with serving() as server, engine_over(server, mode=mode) as engine:
+            root = opened(engine)
+            plain, sure = (Draft(root, GREEDY, 0, 100, is_to_end=True, has_certainty=has) for has in (False, True))
+            run(engine, [plain])
+            [drafted] = run(engine, [sure])
+            assert "top_logprobs" not in server.posts[0]
+            assert server.posts[0]["logprobs"] in (1, True)
+            assert asked.items() <= server.posts[1].items()
+            certainty = drafted.steps[0].certainty
+            assert certainty.logprobs == (-0.5,) * 4
+            assert certainty.confidences == pytest.approx([0.5 + 19 / 2] * 4)  # the mean of 0.5, 1.5, ..., 19.5
+            assert certainty.margins == pytest.approx([math.exp(-0.5) - math.exp(-1.5)] * 4)
+
+
+def test_a_server_that_lists_fewer_tokens_is_asked_for_fewer_from_then_on():
+    with serving(Kind(max_likeliest=5)) as server, engine_over(server) as engine:
+        root = opened(engine)
+        drafts = [Draft(root, WARM, seed, 100, is_to_end=True, has_certainty=True) for seed in range(2)]
+        assert all(drafted.steps[0].certainty is not None for drafted in run(engine, drafts[:1]))
+        run(engine, drafts[1:])
+        assert [post["logprobs"] for post in server.posts] == [20, 5, 5]
+        assert sum("asked for 5" in warning for warning in engine.warnings) == 1
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [Kind(has_likeliest=False), Kind(max_likeliest=1), Kind(refused=("logprobs",))],
+    ids=["lists", "many", "any"],
+)
+def test_a_server_that_lists_no_likeliest_tokens_leaves_certainty_unknown_and_that_is_said_once(kind):
+    with serving(kind) as server, engine_over(server) as engine:
+        root = opened(engine)
+        drafts = [Draft(root, WARM, seed, 100, is_to_end=True, has_certainty=True) for seed in range(3)]
+        assert all(step.certainty is None for drafted in run(engine, drafts) for step in drafted.steps)
+        assert sum("how sure the solver was" in warning for warning in engine.warnings) == 1
+
+
+def test_a_written_text_is_told_as_sure_as_the_rest_of_the_draft_is_in_the_mean():
+    with serving() as server, engine_over(server) as engine:
+        forcing = Forcing(extension="\n\nWait, what?", num_extensions=1)
+        [drafted] = run(
+            engine, [Draft(opened(engine), WARM, 3, 200, is_to_end=True, forcing=forcing, has_certainty=True)]
+        )
+        last = drafted.steps[-1].certainty
+        assert last.logprobs == (0.0, 0.0, 0.0, 0.0, -0.5)  # "Wait" "," " what" "?" and the end of turn
+        assert last.confidences == pytest.approx([10.0] * 5)
+
+
+def test_tokens_without_figures_of_their_own_stand_in_the_mean_of_the_others():
+    sure, unsure, mean = (0.1, 0.9, 12.0), (0.3, 0.5, 8.0), (0.2, 0.7, 10.0)
+    tokens = (Token("a", -0.1, sure), Token(" b", -0.7, unsure))
+    [step] = Written("a b", tokens, 2).steps(DELIMITER, "stop", mean)  # an end of turn that is not listed
+    assert step.certainty.logprobs == (-0.1, -0.7, 0.0)
+    assert step.certainty.confidences == (12.0, 8.0, 10.0)
+    [step] = Written("a b", None, 3, -0.8).steps(DELIMITER, "stop", mean)  # tokens that do not make up the text
+    assert step.certainty.confidences == (10.0, 10.0, 10.0)
+    assert sum(step.certainty.logprobs) == pytest.approx(-0.8)
+
+
+def test_a_blank_ending_keeps_the_certainty_of_the_step_that_it_is_folded_into():
+    with serving() as server, engine_over(server) as engine:
+        [first] = run(engine, [Draft(opened(engine), WARM, 3, 100, has_certainty=True)])
+        end = {"choices": [{"text": "", "finish_reason": "stop", "logprobs": {"tokens": [], "token_logprobs": []}}]}
+        end["choices"][0]["stop_reason"] = None  # the end of turn
+        server.faults = [lambda handler: handler.send(200, end)]
+        [ended] = run(engine, [Draft(first.beam, WARM, 3, 100, has_certainty=True)])
+        [step] = ended.beam.steps
+        assert (step.finish, step.num_folded) == ("stop", 1)
+        assert step.certainty.confidences == pytest.approx([10.0] * len(step.token_ids))
+
+
+def test_certainty_of_a_step_that_was_drawn_with_others_is_its_own_tokens():
+    """What was drawn beyond a step keeps its figures for the child that begins with it."""
+    kind = Kind(has_stop_reason=False)
+    with serving(kind) as server, engine_over(server, piece_tokens=100) as engine:
+        engine._tells_stop = False
+        [first] = run(engine, [Draft(opened(engine), WARM, 3, 100, has_certainty=True)])
+        [second] = run(engine, [Draft(first.beam, WARM, 3, 100, has_certainty=True)])
+        [third] = run(engine, [Draft(second.beam, WARM, 3, 100)])
+        assert len(server.posts) == 1
+        assert [len(step.certainty.margins) for step in second.beam.steps] == [4, 4]
+        assert third.steps[0].certainty is None
+
+
+@pytest.mark.parametrize(
+    ("likeliest", "expected"),
+    [
+        ([math.log(0.5), math.log(0.5)], (math.log(2), 0.0, math.log(2))),
+        ([math.log(0.25), math.log(0.5)], (1.5 * math.log(2), 0.25, 1.5 * math.log(2))),  # a quarter is not listed
+        ([0.0, -9999.0], (0.0, 1.0, 4999.5)),
+        (
+            [float("nan"), -math.inf, -(10**400), None, "x", True, math.log(0.5), math.log(0.5)],
+            (math.log(2), 0.0, math.log(2)),
+        ),
+        ([-0.1], None),
+        ([], None),
+    ],
+)
+def test_sureness_is_read_from_the_likeliest_tokens(likeliest, expected):
+    assert sureness(likeliest) == (expected if expected is None else pytest.approx(expected))
+
+
+@given(st.lists(st.floats(-8, 8), min_size=2, max_size=60))
+def test_sureness_is_that_of_the_whole_distribution_and_its_entropy_never_more(logits):
+    exact = whole_sureness(np.array([logits], np.float32))
+    log_total = np.logaddexp.reduce(logits)
+    entropy, margin, confidence = sureness([logit - log_total for logit in logits])
+    assert entropy <= exact[0][0] + 1e-4
+    assert (margin, confidence) == pytest.approx((exact[1][0], exact[2][0]), abs=1e-4)
+    if len(logits) <= 20:
+        assert entropy == pytest.approx(exact[0][0], abs=1e-4)
 
 
 # -- modes and templates -----------------------------------------------------------------------------------------------
@@ -271,6 +557,37 @@ def test_the_chat_api_draws_whole_solutions_with_the_turns_as_messages():
         assert drafted.beam.finish == "stop"
         assert len(drafted.steps) == 3
         assert drafted.beam.num_tokens == 16
+
+
+def test_the_chat_api_shows_earlier_attempts_as_the_assistants_messages():
+    with serving() as server, engine_over(server, mode="chat") as engine:
+        prompt = Prompt(PROBLEM, attempts=("It is 5.<|im_end|>", "It is 4."))
+        engine.open(prompt)
+        run(engine, [Draft(Beam(prompt), GREEDY, 0, 100, is_to_end=True)])
+        messages = server.posts[0]["messages"]
+        assert [turn["role"] for turn in messages] == ["user", "assistant", "user", "assistant", "user"]
+        assert [turn["content"] for turn in messages[1::2]] == list(prompt.attempts)
+        assert [turn["content"] for turn in messages[2::2]] == [ASK_AGAIN, ASK_AGAIN]
+
+
+def test_the_completions_api_shows_earlier_attempts_as_the_template_has_it():
+    template = ChatTemplate(TEMPLATES["chatml"], {})
+    with serving() as server, engine_over(server, template=template) as engine:
+        prompt = Prompt("How many?", attempts=("It is 5.",))
+        engine.open(prompt)
+        run(engine, [Draft(Beam(prompt), GREEDY, 0, 100, is_to_end=True)])
+        turns = [("user", "How many?"), ("assistant", "It is 5."), ("user", ASK_AGAIN)]
+        said = "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in turns)
+        assert server.posts[0]["prompt"] == said + "<|im_start|>assistant\n"
+
+
+def test_a_control_token_in_an_earlier_attempt_is_warned_of_where_the_server_reads_the_text():
+    template = ChatTemplate(TEMPLATES["chatml"], {})
+    with serving() as server, engine_over(server, template=template) as engine:
+        engine.open(Prompt(PROBLEM, attempts=("It is 5.",)))
+        assert not any("control token" in warning for warning in engine.warnings)
+        engine.open(Prompt(PROBLEM, attempts=("It is 5.<|im_end|>",)))
+        assert any("an earlier attempt spells out" in warning for warning in engine.warnings)
 
 
 def test_the_chat_api_refuses_to_continue_a_solution_and_says_what_does():
@@ -599,8 +916,8 @@ def test_numbers_that_cannot_be_are_taken_as_not_told():
     ],
 )
 def test_listed_tokens_are_used_where_they_make_up_the_text(text, tokens, expected):
-    found = aligned(text, tuple((token, -1.0) for token in tokens))
-    assert expected == (None if found is None else [token for token, _ in found])
+    found = aligned(text, tuple(Token(token, -1.0) for token in tokens))
+    assert expected == (None if found is None else [token.text for token in found])
 
 
 def test_a_blank_ending_is_folded_and_blank_heads_are_no_steps():
@@ -712,3 +1029,46 @@ def test_votes_and_search_with_the_built_in_verifier_work_through_a_real_server(
             assert solution.answer is not None
             assert solution.finish == "stop"
             assert bool(solution.scores) == (strategy != "majority")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_certainty_through_a_real_server_is_that_of_this_process(real_url, problems):
+    """But for rounding, and the end of turn, which this server does not list."""
+    with (
+        pipeline.load_endpoint(real_url, "nano-telling", like="nano") as remote,
+        pipeline.load("nano", "none") as local,
+    ):
+        for problem in problems:
+            here, there = (
+                loaded.solve(problem, budget_s=60, strategy="deepconf", n=1, temperature=0.0).candidates[0].beam.steps
+                for loaded in (local, remote)
+            )
+            for mine, told in zip(here, there, strict=True):
+                size = len(mine.token_ids) - (mine.finish == "stop")
+                for name, within in (("logprobs", 0.05), ("margins", 0.05), ("entropies", 0.1), ("confidences", 0.5)):
+                    figures = [getattr(step.certainty, name)[:size] for step in (mine, told)]
+                    assert figures[0] == pytest.approx(figures[1], abs=within)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("strategy", "options"),
+    [
+        ("beam", {"granularity": 2}),
+        ("budget_forcing", {"extensions": 2}),
+        ("deepconf", {}),
+        ("deepconf_online", {}),
+        ("revision", {"length": 2}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_other_ways_to_search_work_through_a_real_server(real_url, problems, strategy, options):
+    with pipeline.load_endpoint(real_url, "nano-telling", like="nano", verifier="auto", check=False) as loaded:
+        solution = loaded.solve(problems[0], budget_s=60, strategy=strategy, options=options, n=4, m=2)
+        assert solution.answer is not None
+        assert len(solution.candidates) == 4
+        texts = [candidate.beam.text for candidate in solution.candidates]
+        if strategy == "budget_forcing":
+            assert [text.count("\n\nWait") for text in texts] == [2] * 4
+        if strategy.startswith("deepconf"):
+            assert max(candidate.weight for candidate in solution.candidates) > 0
