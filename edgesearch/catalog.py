@@ -2,7 +2,8 @@
 
 A reference is a manifest's name (`nano`), the path of a model file, or `hf:OWNER/NAME` (hub.py). A manifest is a TOML
 file of the package `edgesearch_models`, beside the weights that came with it; those are checked against it before use.
-A model without a manifest gets settings that suit instruction-tuned models of 1B to 3B parameters.
+An exported verifier's manifest lies elsewhere and is named by its path. A model without a manifest gets settings that
+suit instruction-tuned models of 1B to 3B parameters.
 
 Not covered: what is inside a model file (engines/gguf_header.py), verifiers that have no weights (verifiers/).
 """
@@ -32,7 +33,8 @@ GENERIC_SYSTEM_PROMPT = (
 )
 GENERIC_SAMPLING = Sampling(temperature=0.8, top_k=40, top_p=0.95)
 _SUFFIXES = tuple(f".{name}" for name in get_args(Format))
-_REPAIR = "reinstall edgesearch: pip install --force-reinstall edgesearch"
+_MANIFEST_SUFFIX = ".toml"
+_REPAIR = "reinstall edgesearch: pip install --force-reinstall edgesearch (or export it again, if it is your own)"
 
 _COMMON_KEYS: dict[str, type] = {
     "schema_version": int,
@@ -170,7 +172,7 @@ def solver(reference: str, *, directory: Path | None = None) -> SolverSpec:
 
 
 def verifier(reference: str, *, directory: Path | None = None) -> VerifierSpec:
-    """The verifier that a reference means; as `solver`, and the path may be that of an .onnx file.
+    """The verifier that a reference means; as `solver`, and the path may be that of an .onnx file or a manifest.
 
     The name of a solver means the verifier that was trained for it.
 
@@ -182,7 +184,8 @@ def verifier(reference: str, *, directory: Path | None = None) -> VerifierSpec:
     if isinstance(found, Path):
         return VerifierSpec(found.stem, found)
     with _blaming(found.path):
-        return VerifierSpec(found.summary.name, found.weights, is_builtin=True, **found.settings)
+        is_builtin = not _is_manifest(reference)
+        return VerifierSpec(found.summary.name, found.weights, is_builtin=is_builtin, **found.settings)
 
 
 def _verifier_of(reference: str, directory: Path | None) -> str:
@@ -230,6 +233,8 @@ def _find(reference: str, role: Role, directory: Path | None) -> _Manifest | Pat
     manifests = _manifests(directory)
     if reference in manifests:
         manifest = _load(manifests[reference])
+    elif role == "verifier" and _is_manifest(reference):
+        manifest = _load(_existing(Path(reference).expanduser(), _MANIFEST_SUFFIX))
     elif _looks_like_path(reference):
         path = _model_file(reference, role)
         of_path = _manifest_of(path, manifests)
@@ -287,6 +292,11 @@ def _problem(table: Mapping[str, Any], name: str) -> str:
     return ""
 
 
+def _is_manifest(reference: str) -> bool:
+    """Whether it is the path of a manifest."""
+    return reference.lower().endswith(_MANIFEST_SUFFIX)
+
+
 def _looks_like_path(reference: str) -> bool:
     separators = [separator for separator in (os.sep, os.altsep, "/") if separator]
     has_separator = any(separator in reference for separator in separators)
@@ -294,13 +304,17 @@ def _looks_like_path(reference: str) -> bool:
 
 
 def _model_file(reference: str, role: Role) -> Path:
-    path = Path(reference).expanduser()
     suffixes = _SUFFIXES if role == "verifier" else (".gguf",)
-    if not path.is_file():
-        problem = "is a directory" if path.is_dir() else "does not exist"
-        raise ModelNotFound(f"{path} {problem}; give the path of a {' or '.join(suffixes)} file")
+    path = _existing(Path(reference).expanduser(), " or ".join(suffixes))
     if path.suffix.lower() not in suffixes:
         raise UsageError(f"{path} cannot be a {role}: give a {' or '.join(suffixes)} file")
+    return path
+
+
+def _existing(path: Path, kind: str) -> Path:
+    if not path.is_file():
+        problem = "is a directory" if path.is_dir() else "does not exist"
+        raise ModelNotFound(f"{path} {problem}; give the path of a {kind} file")
     return path
 
 

@@ -377,7 +377,7 @@ class Driver:
             return beam
         task.finished.append(beam)
         if task.job.strategy.needs_scores and beam.steps and not beam.is_judged:
-            key = _key(beam)
+            key = self._key(beam)
             if key not in task.judged:
                 task.unjudged.setdefault(key, beam)
         if task.lane is not None and beam.proof is not False and self._answer(task, beam) is not None:
@@ -431,7 +431,7 @@ class Driver:
         if not isinstance(task.request, Judge) or task.is_over:
             return
         for beam in task.request.beams:
-            key = _key(beam)
+            key = self._key(beam)
             if not beam.is_judged and key not in task.judged:
                 yield (id(task), key), (task, beam)
 
@@ -466,7 +466,7 @@ class Driver:
         assert self._verifier is not None
         info = self._verifier.info
         for (task, beam), judged in zip(batch, self._verifier.judge([beam for _, beam in batch]), strict=True):
-            key = _key(beam)
+            key = self._key(beam)
             task.judged[key] = judged.beam
             task.unjudged.pop(key, None)
             count = judged.verified_tokens
@@ -478,9 +478,15 @@ class Driver:
                 verifier_flops=task.usage.verifier_flops + flops,
             )
 
+    def _key(self, beam: Beam) -> _Key:
+        """What was drawn, token by token: equal for beams that are copies of each other, and so have equal scores."""
+        drawn = tuple(step.token_ids or step.text for step in beam.steps)
+        is_each_counted = self._verifier is not None and self._verifier.info.counts_copies
+        return (str(beam.node), *drawn) if is_each_counted else drawn
+
     def _scored(self, task: _Task, beam: Beam) -> Beam:
         """The beam with its scores where its tokens have been judged; copies of one text become one beam."""
-        judged = None if beam.is_judged else task.judged.get(_key(beam))
+        judged = None if beam.is_judged else task.judged.get(self._key(beam))
         if judged is None:
             return beam
         return judged if judged.finish == beam.finish else Beam(beam.prompt, beam.steps, judged.scores, beam.proof)
@@ -591,11 +597,6 @@ def _weighed(job: Job, candidates: list[Candidate]) -> list[Candidate]:
         return candidates
     weights = job.strategy.weigh(candidates, job.config, job.options or job.strategy.options())
     return [dataclasses.replace(each, weight=weight) for each, weight in zip(candidates, weights, strict=True)]
-
-
-def _key(beam: Beam) -> _Key:
-    """What was drawn, token by token: equal for beams that are copies of each other."""
-    return tuple(step.token_ids or step.text for step in beam.steps)
 
 
 def _is_proven(task: _Task) -> bool:

@@ -26,8 +26,8 @@ from edgesearch.search.base import Strategy
 from edgesearch.search.early_stop import EarlyStop
 from edgesearch.search.options import Value, described, parse_options
 from edgesearch.types import AGGREGATORS, Aggregator, Candidate, ModelNames, Problem, Prompt, Solution, StrategyUsed
-from edgesearch.verifiers import checks
-from edgesearch.verifiers.base import Verifier
+from edgesearch.verifiers import checks, loading
+from edgesearch.verifiers.base import Verifier, warnings_of
 from edgesearch.verifiers.checks import Check
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def load(
 
     Args:
         solver: a name from `edgesearch info`, a path to a GGUF, or `hf:REPO[:QUANT|FILE]`.
-        verifier: `auto` (the solver's own where one is known, else consensus), `none`, `consensus`, a name or a path.
+        verifier: `auto` (the solver's own where one is known, else consensus), `none`, `consensus`, `certainty`, a name
+            or a path, or what else `edgesearch.verifiers.loading` names.
         max_n: widest search to make room for; default 64 for small models, 16 for others.
         max_tokens: longest solution to make room for; default: the solver's own limit.
         num_threads: threads that decode; default: chosen from the machine.
@@ -110,7 +111,7 @@ def load_endpoint(
     from edgesearch.engines.openai_api import EndpointConfig, printable
 
     start = time.monotonic()
-    if like is None and verifier not in ("none", "consensus", "auto"):
+    if like is None and verifier != loading.AUTO and loading.reads_tokens(loading.parse(verifier)):
         raise UsageError(
             f"verifier {verifier} reads token ids: name a local GGUF of the same model (--like), or use consensus"
         )
@@ -132,12 +133,13 @@ def load_endpoint(
 def _assembled(spec: SolverSpec, engine: Engine, verifier: str, *, check: bool, start: float) -> "Pipeline":
     """The pipeline over a loaded engine: loads its verifier and check, and closes the engine where that fails."""
     try:
-        scorer, name, warnings = _load_verifier(spec, verifier, engine)
+        loaded = loading.load(verifier, spec, engine)
     except BaseException:
         engine.close()
         raise
     exact = checks.check(spec.check) if check and spec.check and verifier != "none" else None
-    return Pipeline(spec, engine, scorer, name, check=exact, load_s=time.monotonic() - start, warnings=warnings)
+    load_s = time.monotonic() - start
+    return Pipeline(spec, engine, loaded.verifier, loaded.name, check=exact, load_s=load_s, warnings=loaded.warnings)
 
 
 def _load_engine(spec: SolverSpec, max_n: int | None, max_tokens: int, num_threads: int | None) -> Engine:
@@ -153,25 +155,6 @@ def _load_engine(spec: SolverSpec, max_n: int | None, max_tokens: int, num_threa
         longest=max_tokens,
         num_threads=num_threads,
     )
-
-
-def _load_verifier(
-    spec: SolverSpec, reference: str, engine: Engine
-) -> tuple[Verifier | None, str | None, tuple[str, ...]]:
-    """The verifier, its name in reports, and what to warn of."""
-    if reference == "auto" and not spec.verifier:
-        warning = (
-            f"no verifier is known for {spec.name}: the answer is chosen by consensus (majority vote); "
-            "name a process reward model for it with --verifier"
-        )
-        return None, "consensus", (warning,)
-    if reference in ("none", "consensus"):
-        return None, None if reference == "none" else "consensus", ()
-    from edgesearch.verifiers.onnx_prm import OnnxPrm
-
-    found = catalog.verifier(spec.verifier if reference == "auto" else reference)
-    scorer = OnnxPrm(found.path, name=found.name, vocab_sha256=engine.info.vocab_sha256)
-    return scorer, found.name, ()
 
 
 class Pipeline:
@@ -334,16 +317,25 @@ class Pipeline:
     def _choose_strategy(self, name: str) -> tuple[Strategy, tuple[str, ...]]:
         """The strategy of that name, or what stands in for it, and what to warn of."""
         if name == "auto":
-            if self._verifier is not None:
-                return search.strategy("beam"), ()
-            return search.strategy("greedy" if self.models.verifier is None else "majority"), ()
+            return search.strategy(self._best_strategy()), ()
         wanted = search.strategy(name)
-        if wanted.needs_scores and self.models.verifier == "consensus":
+        if wanted.needs_scores and self._verifier is None and self.models.verifier == "consensus":
             warning = f"{name} needs a verifier that scores; majority vote (consensus) is used instead"
             return search.strategy("majority"), (warning,)
         if wanted.needs_scores and self._verifier is None:
             raise UsageError(f"strategy {name} needs a verifier; use --verifier, or --strategy majority")
         return wanted, ()
+
+    def _verifier_warnings(self) -> tuple[str, ...]:
+        return warnings_of(self._verifier) if self._verifier is not None else ()
+
+    def _best_strategy(self) -> str:
+        """What suits the verifier."""
+        if self.models.verifier is None:
+            return "greedy"
+        if self._verifier is None or self.models.verifier == "consensus":
+            return "majority"
+        return "weighted" if self._verifier.info.is_outcome else "beam"
 
     def _domain_warnings(self, problem: Problem) -> tuple[str, ...]:
         if self._spec.domain != "arithmetic":
@@ -400,6 +392,8 @@ class Pipeline:
             name = self._verifier.info.aggregator if self._verifier is not None else "last"
         if name not in AGGREGATORS:
             raise UsageError(f"aggregator must be one of {', '.join(AGGREGATORS)}, not {name!r}")
+        if self._verifier is not None and self._verifier.info.is_outcome and name != "last":
+            raise UsageError(f"{self._verifier.info.name} scores whole solutions only: leave the aggregator at last")
         return name
 
     def _job(
@@ -464,7 +458,7 @@ class Pipeline:
             strategy=used,
             models=self.models,
             usage=dataclasses.replace(result.usage, peak_bytes=peak_bytes()),
-            warnings=tuple(dict.fromkeys((*warnings, *self._engine.warnings))),
+            warnings=tuple(dict.fromkeys((*warnings, *self._engine.warnings, *self._verifier_warnings()))),
             candidates=result.candidates,
             steps=tuple(step.text for step in beam.steps) if beam is not None else (),
             scores=beam.scores if beam is not None else (),

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from edgesearch.errors import EdgesearchError
 from edgesearch.types import Beam, Prompt
 
 
@@ -26,6 +27,12 @@ class VerifierInfo:
     attention_flops_per_token_context: float = 0.0
     max_context: int = 0
     """Tokens of prompt and solution it can read; 0 for any number."""
+    is_outcome: bool = False
+    """Whether it scores whole solutions only, so that no search can be guided by it."""
+    needs_certainty: bool = False
+    """Whether it reads `Step.certainty`."""
+    counts_copies: bool = False
+    """Whether a score depends on how often a text was drawn, so that copies of it must all be judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +87,31 @@ class Verifier(Protocol):
     def close(self) -> None:
         """Frees the weights; safe to call twice."""
         ...
+
+
+def warnings_of(verifier: Verifier) -> tuple[str, ...]:
+    """What a user should know of how it ran so far; only kinds that may fall back on something say any."""
+    return tuple(getattr(verifier, "warnings", ()))
+
+
+def judged_by(part: Verifier, beams: Sequence[Beam]) -> list[Judged]:
+    """What a verifier that another one is made of says of beams; its mistakes carry its name.
+
+    Raises:
+        EdgesearchError: it fails, or a score is missing or not in [0, 1].
+    """
+    name = part.info.name
+    try:
+        judged = part.judge(beams)
+    except EdgesearchError as error:
+        if name in str(error):
+            raise
+        raise type(error)(f"verifier {name}: {error}") from error
+    if len(judged) != len(beams):
+        raise EdgesearchError(f"verifier {name} judged {len(judged)} of {len(beams)} beams; leave it out")
+    for one in judged:
+        if not one.beam.is_judged or not all(0 <= score <= 1 for score in one.beam.scores):  # NaN is not either
+            raise EdgesearchError(
+                f"verifier {name} gave a score outside [0, 1], or none: {one.beam.scores[:8]}; leave it out"
+            )
+    return judged

@@ -2,7 +2,12 @@
 
 The graph takes the keys and values of what it has read before and returns those of the new tokens. What was read in one
 go is an immutable chunk, and a past is the chain of the chunks along a path, so forks share theirs by reference. The
-inputs and outputs are those that models/recipes/nano/export_onnx.py documents and writes.
+inputs and outputs are those that models/recipes/nano/export_onnx.py documents and writes, and `edgesearch verifier
+export` for other models.
+
+Weights are turned to float32 once, when a graph is loaded, whatever the file holds. ONNX Runtime would rather keep int8
+weights and quantise activations on the way (DequantizeLinear before MatMul); that is switched off, as a score would
+then depend on what else is in its batch.
 
 Not covered: which tokens to read, and where scores are (onnx_prm.py); graphs without key/value inputs; float16 keys.
 """
@@ -14,13 +19,14 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesearch import integrity
 from edgesearch.errors import EdgesearchError, IntegrityError, ModelNotFound
 
 Floats = NDArray[np.float32]
@@ -33,10 +39,13 @@ MAX_CALL_PAST_BYTES = 64 * 2**20
 """Keys and values that one call takes."""
 SMALL_FILE_BYTES = 20_000_000
 """Below this one thread does: for 16 x 12 tokens the nano verifier takes 7.5 ms with one thread, 8.5 with two."""
+SAME = -1
+"""In place of a position: the score of the step before."""
 
 _TOKEN_INPUTS = ("input_ids", "position_ids", "attention_mask")
-_METADATA = ("edgesearch.kind", "edgesearch.vocab_sha256", "edgesearch.max_positions")
-_NUMBERS = ("edgesearch.max_positions", "edgesearch.params", "edgesearch.layers", "edgesearch.hidden")
+_METADATA = ("edgesearch.kind", "edgesearch.max_positions")
+_NUMBERS = ("max_positions", "params", "layers", "hidden", "attention_width", "data_size_bytes")
+_REPAIR = "export or download it again, all its files"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,9 +68,20 @@ class Row:
     past: Past
     token_ids: tuple[int, ...]
     score_at: tuple[int, ...]
-    """Where among the new tokens each new step's score is read, ascending."""
+    """Where among the new tokens each new step's score is read, ascending; `SAME` for steps that put in none."""
     is_final: bool = False
     """Whether nothing will be read after it: then its keys and values are not kept."""
+
+    def unchanged(self) -> Past:
+        """What has been read where the row puts in no tokens."""
+        if self.token_ids or not self.score_at:
+            return self.past
+        return replace(self.past, scores=self.past.scores + self.scores(np.zeros(0, np.float32)))
+
+    def scores(self, of_tokens: Floats) -> tuple[float, ...]:
+        """Of the new steps, given those of the new tokens."""
+        before = self.past.scores[-1:]
+        return tuple(float(of_tokens[at]) if at != SAME else before[0] for at in self.score_at)
 
 
 def grouped(rows: Iterable[Row], bytes_per_token: int) -> Iterator[list[Row]]:
@@ -107,6 +127,7 @@ class OnnxGraph:
         self._outputs = ["scores", *(f"present.{kv}" for kv in kv_names)]
         self._outputs += [key.replace("past_", "present_", 1) for key in self._state_inputs]
         self._check_interface(path, inputs)
+        self._check_data(path)
         _, self._kv_heads, _, self._head_dim = inputs[self._kv_inputs[0]].shape
         self._widths = [inputs[key].shape[1] for key in self._state_inputs]
         self._buffer: Floats = np.zeros(0, np.float32)
@@ -125,15 +146,25 @@ class OnnxGraph:
             if key in inputs and not all(isinstance(inputs[key].shape[axis], int) for axis in axes):
                 lacks.append(f"a fixed size of {key}")
         lacks += [f"output {key}" for key in self._outputs if key not in outputs]
-        lacks += [f"metadata {key}" for key in _METADATA if key not in self.metadata]
-        lacks += [f"a number in {key}" for key in _NUMBERS if not self.metadata.get(key, "0").isdecimal()]
+        vocabulary = (
+            "edgesearch.tokenizer_sha256" if "edgesearch.layout" in self.metadata else "edgesearch.vocab_sha256"
+        )
+        lacks += [f"metadata {key}" for key in (*_METADATA, vocabulary) if key not in self.metadata]
+        numbers = [f"edgesearch.{name}" for name in _NUMBERS]
+        lacks += [f"a number in {key}" for key in numbers if not self.metadata.get(key, "0").isdecimal()]
         if self.metadata.get("edgesearch.kind", "prm") != "prm":
             lacks.append("metadata edgesearch.kind = prm")
         if lacks:
             raise IntegrityError(
                 f"{path} is not a verifier that can be run: it lacks {', '.join(lacks[:3])}; "
-                "export it as models/recipes/nano/export_onnx.py does"
+                "export it as models/recipes/nano/export_onnx.py or `edgesearch verifier export` does"
             )
+
+    def _check_data(self, path: Path) -> None:
+        """Checks the weights that lie beside a graph which is too large to hold them."""
+        if (sha256 := self.metadata.get("edgesearch.data_sha256")) is not None:
+            size_bytes = int(self.metadata.get("edgesearch.data_size_bytes", "0"))
+            integrity.verify(data_path(path), size_bytes=size_bytes, sha256=sha256, repair=_REPAIR)
 
     def blank(self, num_tokens: int = 0) -> Past:
         """A past of zeros: nothing read yet, or a stand-in for measuring."""
@@ -157,7 +188,7 @@ class OnnxGraph:
     def _extended(self, row: Row, index: int, scores: Floats, new: Floats, states: Sequence[Floats]) -> Past:
         count = len(row.token_ids)
         num_tokens = row.past.num_tokens + count
-        new_scores = tuple(float(scores[index, at]) for at in row.score_at)
+        new_scores = row.scores(scores[index])
         if not all(0 <= score <= 1 for score in new_scores):
             raise EdgesearchError(
                 f"verifier {self._name} gave a score outside [0, 1]: {new_scores}; use --verifier consensus"
@@ -214,6 +245,11 @@ class OnnxGraph:
         self._buffer = np.zeros(0, np.float32)
 
 
+def data_path(path: Path) -> Path:
+    """Where the weights of a graph lie that is too large to hold them (ONNX files end at 2 GB)."""
+    return path.with_name(f"{path.name}.data")
+
+
 def _lay_out(chunks: Iterable[Floats], out: Floats) -> None:
     """Copies chunks one after the other into `out`, (2 * layers, kv_heads, past, head_dim)."""
     start = 0
@@ -230,8 +266,10 @@ def _load(path: Path, num_threads: int | None) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # fatal only; what matters is raised
-    options.intra_op_num_threads = num_threads or _default_threads(path.stat().st_size)
+    size_bytes = sum(file.stat().st_size for file in (path, data_path(path)) if file.is_file())
+    options.intra_op_num_threads = num_threads or _default_threads(size_bytes)
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the solver needs the cores
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.enable_mem_pattern = False  # it plans for shapes that repeat; here each call has its own
     providers = ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers() and _has_cuda_device():

@@ -3,30 +3,50 @@
 Judging costs only the tokens that are new: what was read up to a node is kept under it, forks share their past, and the
 same new tokens after the same past are read once.
 
-A step's score is read at its last token. The delimiter is part of the step that it ends, so no step is empty, and none
-is scored for a blank ending (see `score_index`).
+There are two kinds. One was trained on the solver's tokens and reads them as they are: a step's score is read at its
+last token. The delimiter is part of the step that it ends, so no step is empty, and none is scored for a blank ending
+(see `score_index`). The other has a vocabulary of its own and comes from `edgesearch verifier export`: it reads texts
+(own_tokens.py), and fits every solver.
 
 Not covered: the graph and its batches (onnx_graph.py), aggregating scores (search).
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
+from edgesearch import integrity
 from edgesearch.budget import Clock
-from edgesearch.errors import ContextOverflow, IntegrityError, UsageError
+from edgesearch.errors import ContextOverflow, EdgesearchError, IntegrityError, UsageError
 from edgesearch.types import AGGREGATORS, Beam, Prompt, Step
 from edgesearch.verifiers.base import Judged, VerifierInfo
-from edgesearch.verifiers.onnx_graph import OnnxGraph, Past, Row, grouped
+from edgesearch.verifiers.onnx_graph import MAX_CALL_TOKENS, OnnxGraph, Past, Row, grouped
+from edgesearch.verifiers.own_tokens import OwnTokens, TokenLayout
+from edgesearch.verifiers.plain_tokenizer import PlainTokenizer
 
 MIN_SOLUTION_TOKENS = 32
 """A prompt must leave room for a solution of this many."""
 PACE_WEIGHT = 0.1
 """Weight of the newest measurement in the moving average."""
+TOKENIZER_FILE = "tokenizer.json"
+"""Beside the ONNX file of a verifier that has a vocabulary of its own."""
+
+
+class TokenSource(Protocol):
+    """What a verifier reads of a problem and its steps."""
+
+    def prompt(self, prompt: Prompt, token_ids: Sequence[int]) -> Sequence[int]:
+        """Ids of a prompt, whose ids in the solver's vocabulary are given."""
+        ...
+
+    def step(self, beam: Beam, index: int) -> tuple[Sequence[int], int]:
+        """Ids that a step puts in, and which of them its score is read at; `SAME` where there are none."""
+        ...
 
 
 class OnnxPrm:
-    """The built-in kind of verifier."""
+    """A verifier in an ONNX file."""
 
     def __init__(
         self,
@@ -47,31 +67,30 @@ class OnnxPrm:
             clock: what `seconds_per_token` is measured by.
 
         Raises:
-            ModelNotFound: no such file.
+            ModelNotFound: no such file, or no tokeniser beside it where it needs one.
             IntegrityError: not an ONNX file, truncated, or without the interface.
             UsageError: made for another vocabulary.
+            EdgesearchError: a package that it needs is missing.
         """
         self._graph = OnnxGraph(path, name, num_threads)
         metadata = self._graph.metadata
-        if metadata["edgesearch.vocab_sha256"] != vocab_sha256:
+        try:
+            self._tokens = _token_source(path, metadata, name, vocab_sha256)
+            aggregator = _aggregator(metadata, name)
+        except EdgesearchError:
             self._graph.close()
-            raise UsageError(
-                f"verifier {name} does not fit the solver: its vocabulary differs; use --verifier consensus"
-            )
-        if metadata.get("edgesearch.aggregator", "last") not in AGGREGATORS:
-            self._graph.close()
-            raise IntegrityError(
-                f"verifier {name} names an aggregator that nobody knows ({metadata['edgesearch.aggregator'][:40]!r}); "
-                f"export it again with one of {', '.join(AGGREGATORS)}"
-            )
-        width_of_all_layers = int(metadata.get("edgesearch.layers", 0)) * int(metadata.get("edgesearch.hidden", 0))
+            raise
+        width = int(metadata.get("edgesearch.attention_width", metadata.get("edgesearch.hidden", 0)))
+        width_of_all_layers = int(metadata.get("edgesearch.layers", 0)) * width
+        has_own_vocabulary = isinstance(self._tokens, OwnTokens)
         self._info = VerifierInfo(
             name=name,
             num_params=int(metadata.get("edgesearch.params", 0)),
             device=self._graph.device,
-            aggregator=metadata.get("edgesearch.aggregator", "last"),
+            aggregator=aggregator,
             attention_flops_per_token_context=4.0 * width_of_all_layers,  # QK^T and AV, 2 FLOPs a multiply-add
-            max_context=self.max_positions,
+            # The driver counts in the solver's tokens; the same text may take more of another vocabulary's.
+            max_context=3 * self.max_positions // 4 if has_own_vocabulary else self.max_positions,
         )
         self._pasts: dict[int, Past] = {}
         self._clock = clock
@@ -101,14 +120,17 @@ class OnnxPrm:
         """
         if prompt.id in self._pasts:
             return 0
-        self._require_tokens(token_ids)
-        if len(token_ids) > self.max_positions - MIN_SOLUTION_TOKENS:
+        ids = self._tokens.prompt(prompt, token_ids)
+        if len(ids) > self.max_positions - MIN_SOLUTION_TOKENS:
             raise ContextOverflow(
-                f"the prompt has {len(token_ids)} tokens, but verifier {self._info.name} reads {self.max_positions}, "
+                f"the prompt has {len(ids)} tokens, but verifier {self._info.name} reads {self.max_positions}, "
                 f"{MIN_SOLUTION_TOKENS} of them for the solution; shorten the problem or use --verifier consensus"
             )
-        (self._pasts[prompt.id],) = self._graph.read([Row(self._graph.blank(), tuple(token_ids), ())])
-        return len(token_ids)
+        past = self._graph.blank()
+        for start in range(0, len(ids), MAX_CALL_TOKENS):
+            (past,) = self._graph.read([Row(past, tuple(ids[start : start + MAX_CALL_TOKENS]), ())])
+        self._pasts[prompt.id] = past
+        return len(ids)
 
     def judge(self, beams: Sequence[Beam]) -> list[Judged]:
         """Scores the steps that have no score yet; see `Verifier.judge`.
@@ -121,7 +143,7 @@ class OnnxPrm:
             ValueError: a beam's prompt is not open.
         """
         rows = [None if beam.is_judged else self._row(beam) for beam in beams]
-        pasts = self._read(dict.fromkeys(row for row in rows if row is not None))
+        pasts = self._read({row: _drawn_tokens(beam, row) for beam, row in zip(beams, rows, strict=True) if row})
         unpaid = {row: len(row.token_ids) for row in pasts}
         judged = []
         for beam, row in zip(beams, rows, strict=True):
@@ -153,19 +175,12 @@ class OnnxPrm:
         past = self._pasts[nodes[known]]
         token_ids: list[int] = []
         score_at = []
-        for step in beam.steps[known:]:
-            self._require_tokens(step.token_ids)
-            score_at.append(len(token_ids) + score_index(step))
-            token_ids += step.token_ids
+        for index in range(known, len(beam.steps)):
+            ids, at = self._tokens.step(beam, index)
+            score_at.append(len(token_ids) + at)  # of a step without tokens: the last of the step before
+            token_ids += ids
         self._require_room(past.num_tokens + len(token_ids))
         return Row(past, tuple(token_ids), tuple(score_at), is_final=not beam.is_alive)
-
-    def _require_tokens(self, token_ids: Sequence[int]) -> None:
-        if not token_ids:
-            raise UsageError(
-                f"verifier {self._info.name} reads the solver's tokens, and this engine does not tell them; "
-                "use --verifier consensus"
-            )
 
     def _require_room(self, num_tokens: int) -> None:
         if num_tokens > self.max_positions:
@@ -174,16 +189,16 @@ class OnnxPrm:
                 f"{self.max_positions}; allow fewer tokens or use --verifier consensus"
             )
 
-    def _read(self, rows: Iterable[Row]) -> dict[Row, Past]:
-        """What has been read after each row; refines the pace by how long it took."""
-        pasts = {row: row.past for row in rows}
+    def _read(self, rows: Mapping[Row, int]) -> dict[Row, Past]:
+        """What has been read after each row, given its solution tokens; refines the pace by how long it took."""
+        pasts = {row: row.unchanged() for row in rows}
         unread = [row for row in pasts if row.token_ids]
         if not unread:
             return pasts
         started = self._clock()
         for group in grouped(unread, self._graph.bytes_per_token):
             pasts.update(zip(group, self._graph.read(group), strict=True))
-        seconds = (self._clock() - started) / sum(len(row.token_ids) for row in unread)
+        seconds = (self._clock() - started) / sum(rows[row] for row in unread)
         seconds = min(seconds, 2 * self._seconds_per_token)  # one stall of the machine must not rule all later plans
         self._seconds_per_token += PACE_WEIGHT * (seconds - self._seconds_per_token)
         return pasts
@@ -202,6 +217,73 @@ class OnnxPrm:
             if seconds > 0.5:
                 break
         return best
+
+
+class SolverTokens:
+    """The solver's own ids, for a verifier that was trained on them."""
+
+    def __init__(self, name: str) -> None:
+        """Takes what errors call the verifier."""
+        self._name = name
+
+    def prompt(self, prompt: Prompt, token_ids: Sequence[int]) -> Sequence[int]:
+        """The ids as they are.
+
+        Raises:
+            UsageError: the engine does not tell them.
+        """
+        del prompt
+        return self._told(token_ids)
+
+    def step(self, beam: Beam, index: int) -> tuple[Sequence[int], int]:
+        """The step's ids as they were drawn, and where its score is read.
+
+        Raises:
+            UsageError: the engine does not tell them.
+        """
+        step = beam.steps[index]
+        return self._told(step.token_ids), score_index(step)
+
+    def _told(self, token_ids: Sequence[int]) -> Sequence[int]:
+        if not token_ids:
+            raise UsageError(
+                f"verifier {self._name} reads the solver's tokens, and this engine does not tell them; "
+                "use --verifier consensus"
+            )
+        return token_ids
+
+
+def _token_source(path: Path, metadata: Mapping[str, str], name: str, vocab_sha256: str) -> TokenSource:
+    if "edgesearch.layout" in metadata:
+        return _own_tokens(path.with_name(TOKENIZER_FILE), metadata, name)
+    if metadata["edgesearch.vocab_sha256"] != vocab_sha256:
+        raise UsageError(f"verifier {name} does not fit the solver: its vocabulary differs; use --verifier consensus")
+    return SolverTokens(name)
+
+
+def _own_tokens(path: Path, metadata: Mapping[str, str], name: str) -> OwnTokens:
+    repair = f"put the {TOKENIZER_FILE} that belongs to verifier {name} beside its ONNX file"
+    integrity.verify(path, size_bytes=None, sha256=metadata["edgesearch.tokenizer_sha256"], repair=repair)
+    try:
+        layout = TokenLayout.from_json(metadata["edgesearch.layout"])
+        return OwnTokens(layout, PlainTokenizer(path.read_bytes()), name)
+    except ValueError as error:
+        raise IntegrityError(f"verifier {name} cannot tokenise texts ({error}); export it again") from error
+
+
+def _aggregator(metadata: Mapping[str, str], name: str) -> str:
+    aggregator = metadata.get("edgesearch.aggregator", "last")
+    if aggregator not in AGGREGATORS:
+        raise IntegrityError(
+            f"verifier {name} names an aggregator that nobody knows ({aggregator[:40]!r}); "
+            f"export it again with one of {', '.join(AGGREGATORS)}"
+        )
+    return aggregator
+
+
+def _drawn_tokens(beam: Beam, row: Row) -> int:
+    """Tokens that the solver drew for the steps in a row; those of the row where it does not tell."""
+    return sum(len(step.token_ids) for step in beam.steps[len(row.past.scores) :]) or len(row.token_ids)
 
 
 def score_index(step: Step) -> int:

@@ -1,4 +1,7 @@
-"""The built-in verifier: the contract, its arithmetic (against one plain pass), its costs and its errors."""
+"""Verifiers in ONNX files: the contract, the arithmetic (against one plain pass), costs and errors.
+
+Most is told of the built-in one, which reads the solver's tokens; then of those that read texts.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_prms
 from hypothesis import given
 from hypothesis import strategies as st
-from verifier_contract import VerifierContract
+from verifier_contract import RIGHT, VerifierContract
 
+import edgesearch
 from edgesearch.engines.llama_native import NativeModel
 from edgesearch.errors import ContextOverflow, EdgesearchError, IntegrityError, ModelNotFound, UsageError
 from edgesearch.tasks import arithmetic
 from edgesearch.types import Beam, Finish, Prompt, Step
-from edgesearch.verifiers import onnx_graph
+from edgesearch.verifiers import onnx_graph, onnx_prm
+from edgesearch.verifiers.export.manifest import write_manifest
+from edgesearch.verifiers.export.model import read_model, write_graph
+from edgesearch.verifiers.export.source import open_source
 from edgesearch.verifiers.onnx_graph import OnnxGraph, Past, Row, grouped
 from edgesearch.verifiers.onnx_prm import OnnxPrm, score_index
 
@@ -405,3 +413,267 @@ def test_calls_hold_every_row_once_are_small_and_hardly_padded(lengths: list[tup
         assert len(call) * max(new) <= onnx_graph.MAX_CALL_TOKENS
         assert len(call) * max(new) - sum(new) <= onnx_graph.MAX_CALL_PADDING
         assert len(call) * max(row.past.num_tokens for row in call) * 2**16 <= onnx_graph.MAX_CALL_PAST_BYTES
+
+
+# -- verifiers with a vocabulary of their own --------------------------------------------------------------------------
+
+OWN = {
+    "skywork": ("qwen2", "value"),
+    "qwen-prm": ("qwen2", "two-class"),
+    "rlhflow": ("llama", "good-bad"),
+    "math-shepherd": ("mistral", "good-bad"),
+}
+"""Formats, and a decoder and head that have them."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[tiny_prms.TinyPrm, Path]]:
+    """A tiny model of a format, and where it is exported to."""
+
+    @cache
+    def make(format_name: str) -> tuple[tiny_prms.TinyPrm, Path]:
+        folder = tmp_path_factory.mktemp(format_name)
+        model_type, head = OWN[format_name]
+        has_spaces = format_name == "math-shepherd"
+        prm = tiny_prms.make(
+            folder / "prm",
+            model_type,
+            head,
+            tokenizer=tiny_prms.space_tokenizer() if has_spaces else tiny_prms.byte_tokenizer(),
+            bos="<s>" if has_spaces else "<|begin|>",
+            max_position_embeddings=400,
+        )
+        model = read_model(open_source(str(prm.folder)), format_name)
+        path = folder / "own.onnx"
+        write_graph(model, path, is_quantized=False)
+        path.with_name("tokenizer.json").write_bytes(model.source.tokenizer_json)
+        tokenizer, space = model.source.tokenizer, " " * has_spaces
+        prm.score_tokens = (tokenizer.ids(f"{space}+")[-1], tokenizer.ids(f"{space}-")[-1])
+        return prm, path
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def own(made: Callable[[str], tuple[tiny_prms.TinyPrm, Path]]) -> Callable[[str], OnnxPrm]:
+    """The verifier of a format."""
+    return cache(lambda format_name: load(made(format_name)[1], vocab_sha256="any solver's"))
+
+
+def told_step(text: str, finish: Finish = "step") -> Step:
+    return Step(text, (), 0.0, finish)
+
+
+def plain_scores(prm: tiny_prms.TinyPrm, verifier: OnnxPrm, beam: Beam) -> list[float]:
+    """The scores of all steps from one pass of plain NumPy over the whole sequence."""
+    ids, scores = list(verifier._tokens.prompt(beam.prompt, ())), []
+    for index in range(len(beam.steps)):
+        step, at = verifier._tokens.step(beam, index)
+        ids += step
+        scores.append(float(prm.scores(ids)[at - len(step)]) if step else scores[-1])
+    return scores
+
+
+@pytest.mark.parametrize("format_name", OWN)
+class TestOwnVocabulary(VerifierContract):
+    tolerance = EXACT
+
+    @pytest.fixture
+    def verifier(
+        self,
+        made: Callable[[str], tuple[tiny_prms.TinyPrm, Path]],
+        own: Callable[[str], OnnxPrm],
+        format_name: str,
+        request: pytest.FixtureRequest,
+    ) -> OnnxPrm:
+        is_closed = "closed" in request.node.name
+        self.tokens = own(format_name)._tokens
+        return load(made(format_name)[1]) if is_closed else own(format_name)
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        return tuple(text.encode())
+
+    def end_of_turn(self) -> tuple[int, ...]:
+        return (END,)
+
+    def num_prompt_tokens(self, prompt: Prompt) -> int:
+        return len(self.tokens.prompt(prompt, ()))
+
+    def num_step_tokens(self, step: Step) -> int:
+        """Those of a step that is not the first, and the same for the first but for what stands before it."""
+        beam = Beam(Prompt("?"), (step,) if step.text == RIGHT else (step, step))
+        return len(self.tokens.step(beam, len(beam.steps) - 1)[0])
+
+
+@pytest.mark.parametrize("format_name", OWN)
+@pytest.mark.parametrize("seed", range(2))
+def test_a_searched_tree_of_texts_scores_as_plain_numpy_does(
+    made: Callable[[str], tuple[tiny_prms.TinyPrm, Path]], own: Callable[[str], OnnxPrm], format_name: str, seed: int
+) -> None:
+    rng, verifier, (tiny, _) = random.Random(seed), own(format_name), made(format_name)
+    root = Beam(Prompt("Ana has 22 apples."))
+    verifier.open(root.prompt, ())
+    beams = [root] * 4
+    for _ in range(3):
+        texts = [rng.choice(("22-17=5", "so 5", "apples", "The answer is 5", "", "\n")) + "\n\n" for _ in range(8)]
+        grown = [beam.grown((told_step(texts[i]), told_step(texts[i + 4]))) for i, beam in enumerate(beams)]
+        beams = [judged.beam for judged in verifier.judge(grown)]
+        for beam in beams:
+            assert beam.scores == pytest.approx(plain_scores(tiny, verifier, beam), abs=EXACT)
+        beams = rng.choices(beams, k=4)
+    verifier.release([root.prompt.id])
+
+
+@pytest.mark.parametrize("format_name", OWN)
+def test_a_problem_that_spells_separators_turns_and_score_tokens_forges_no_step(
+    own: Callable[[str], OnnxPrm], format_name: str
+) -> None:
+    verifier = own(format_name)
+    markup = "".join(tiny_prms.SPECIAL) + " ки +\n ки -\n+ - <s>"
+    forged = Beam(Prompt(f"5{markup}5<extra_0>+"))
+    layout_ids = {token for token in verifier._tokens._layout.token_ids if len(_word(verifier, token)) > 1}
+    usual = [
+        verifier._tokens.prompt(Prompt("5"), ()),
+        verifier._tokens.step(Beam(Prompt("5"), (told_step("5"),)), 0)[0],
+    ]
+    counts = {token: [ids.count(token) for ids in usual] for token in layout_ids}
+    grown = forged.grown((told_step(f"5{markup}5\n\n"),))
+    ids = [verifier._tokens.prompt(forged.prompt, ()), verifier._tokens.step(grown, 0)[0]]
+    assert {token: [one.count(token) for one in ids] for token in layout_ids} == counts
+    verifier.open(forged.prompt, ())
+    assert len(verifier.judge([grown])[0].beam.scores) == 1
+    verifier.release([forged.prompt.id])
+
+
+def _word(verifier: OnnxPrm, token: int) -> str:
+    return str(verifier._tokens._tokenizer.text(token))
+
+
+def test_a_verifier_of_texts_needs_no_token_ids_and_counts_its_own(own: Callable[[str], OnnxPrm]) -> None:
+    verifier = own("qwen-prm")
+    root = Beam(Prompt("Ana has 22 apples."))
+    num_tokens = verifier.open(root.prompt, ())
+    assert num_tokens == verifier.open(Prompt(root.prompt.user), (1, 2, 3)) > 10
+    twins = [root.grown((told_step("22-17=5\n\n"),)), root.grown((Step("22-17=5 \n\n", (7, 8), 0.0, "step"),))]
+    first, second = verifier.judge(twins)
+    assert first.verified_tokens > 3
+    assert second.verified_tokens == 0  # the same text, whatever the solver's tokens
+    assert first.beam.scores == second.beam.scores
+
+
+def test_an_empty_step_costs_nothing_and_has_the_score_before_it(own: Callable[[str], OnnxPrm]) -> None:
+    verifier = own("skywork")
+    root = Beam(Prompt("Ana has 22 apples."))
+    verifier.open(root.prompt, ())
+    (first,) = verifier.judge([root.grown((told_step("22-17=5\n\n"),))])
+    (blank,) = verifier.judge([first.beam.grown((told_step("\n\n"),))])
+    assert (blank.verified_tokens, blank.beam.scores) == (0, first.beam.scores * 2)
+    (more,) = verifier.judge([blank.beam.grown((told_step("so 5\n\n"),))])
+    straight = verifier.judge([first.beam.grown((told_step("so 5\n\n"),))])[0]
+    assert more.beam.scores == pytest.approx((*blank.beam.scores, straight.beam.scores[1]), abs=EXACT)
+    at_once = verifier.judge([root.grown((told_step("22-17=5\n\n"), told_step("\n\n"), told_step("so 5\n\n")))])[0]
+    assert at_once.beam.scores == pytest.approx(more.beam.scores, abs=EXACT)
+
+
+def test_the_pace_of_a_verifier_of_texts_is_per_token_of_the_solver(
+    made: Callable[[str], tuple[tiny_prms.TinyPrm, Path]],
+) -> None:
+    ticks = itertools.count()
+    verifier = load(made("qwen-prm")[1], clock=lambda: next(ticks) * 1e-3)
+    before = verifier.seconds_per_token
+    root = Beam(Prompt("Ana has 22 apples."))
+    verifier.open(root.prompt, ())
+    verifier.judge([root.grown((Step("22-17=5\n\n", (300,) * 400, 0.0, "step"),))])
+    assert verifier.seconds_per_token == pytest.approx(before + 0.1 * (1e-3 / 400 - before))
+
+
+def test_a_long_problem_is_read_in_pieces(
+    made: Callable[[str], tuple[tiny_prms.TinyPrm, Path]],
+    own: Callable[[str], OnnxPrm],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tiny, verifier = made("skywork")[0], own("skywork")
+    counter = Counter(verifier._graph)
+    monkeypatch.setattr(onnx_prm, "MAX_CALL_TOKENS", 16)
+    root = Beam(Prompt("Ana has 22 apples. " * 8))
+    num_tokens = verifier.open(root.prompt, ())
+    assert [tokens for _, tokens in counter.shapes] == [16] * (num_tokens // 16) + [num_tokens % 16]
+    verifier._graph._session = counter.session
+    (judged,) = verifier.judge([root.grown((told_step("22-17=5\n\n"),))])
+    assert judged.beam.scores == pytest.approx(plain_scores(tiny, verifier, judged.beam), abs=EXACT)
+
+
+def test_an_over_long_text_is_an_error_with_the_verifier_s_own_numbers(own: Callable[[str], OnnxPrm]) -> None:
+    verifier = own("skywork")
+    assert verifier.info.max_context == 300
+    with pytest.raises(ContextOverflow, match=r"the prompt has \d+ tokens, but verifier nano-prm reads 400"):
+        verifier.open(Prompt("7 " * 200), ())
+    root = Beam(Prompt("?"))
+    verifier.open(root.prompt, ())
+    with pytest.raises(ContextOverflow, match=r"a solution and its prompt have \d+ tokens"):
+        verifier.judge([root.grown((told_step("7 " * 200),))])
+
+
+def test_it_tells_what_was_exported(own: Callable[[str], OnnxPrm]) -> None:
+    info = own("qwen-prm").info
+    weights = tiny_prms.weights(tiny_prms.config("qwen2"), "two-class")
+    assert info.num_params == sum(tensor.size for name, tensor in weights.items() if name != "lm_head.weight")
+    assert info.attention_flops_per_token_context == 4 * 2 * 4 * 8  # layers, heads, dim
+    assert info.aggregator == "prod"
+
+
+def copied(source: Path, folder: Path) -> Path:
+    for file in (source, source.with_name("tokenizer.json")):
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder / source.name
+
+
+def test_a_tokeniser_that_is_missing_or_another_is_told(
+    made: Callable[[str], tuple[tiny_prms.TinyPrm, Path]], tmp_path: Path
+) -> None:
+    path = copied(made("skywork")[1], tmp_path)
+    tokenizer = tmp_path / "tokenizer.json"
+    tokenizer.write_bytes(tokenizer.read_bytes() + b" ")
+    with pytest.raises(IntegrityError, match=r"SHA-256 differs\); put the tokenizer\.json that belongs to verifier"):
+        load(path)
+    tokenizer.unlink()
+    with pytest.raises(ModelNotFound, match=r"tokenizer\.json cannot be read .*beside its ONNX file"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error"),
+    [
+        ("layout", "no", "cannot tokenise texts .*; export it again"),
+        ("layout", '{"prompt": []}', "cannot tokenise texts .*; export it again"),
+        ("aggregator", "median", "names an aggregator that nobody knows"),
+        ("tokenizer_sha256", None, "lacks metadata edgesearch.tokenizer_sha256"),
+        ("max_positions", "many", "lacks a number in edgesearch.max_positions"),
+    ],
+)
+def test_metadata_that_make_no_sense_are_an_integrity_error(
+    made: Callable[[str], tuple[tiny_prms.TinyPrm, Path]], tmp_path: Path, key: str, value: str | None, error: str
+) -> None:
+    import onnx
+
+    path = copied(made("skywork")[1], tmp_path)
+    model = onnx.load(path)
+    told = {entry.key: entry.value for entry in model.metadata_props if entry.key != f"edgesearch.{key}"}
+    onnx.helper.set_model_props(model, told if value is None else told | {f"edgesearch.{key}": value})
+    onnx.save(model, path)
+    with pytest.raises(IntegrityError, match=error):
+        load(path)
+
+
+def test_a_search_with_the_built_in_solver_takes_an_exported_verifier(
+    made: Callable[[str], tuple[tiny_prms.TinyPrm, Path]], tmp_path: Path
+) -> None:
+    path = copied(made("rlhflow")[1], tmp_path)
+    manifest = write_manifest(path, params=1, aggregator="mean", summary="A test.")
+    with edgesearch.load(verifier=str(manifest), max_n=4, check=False) as pipeline:
+        solution = pipeline.solve("Ana has 22 apples. Ana loses 17 of them. How many are left?", budget_s=30, n=4, m=2)
+    assert (solution.models.verifier, solution.strategy.name, solution.strategy.aggregator) == ("own", "beam", "mean")
+    assert solution.answer is not None
+    assert len(solution.scores) == len(solution.steps)
+    assert all(0 < score < 1 for score in solution.scores)
+    assert solution.usage.verified_tokens > 0

@@ -12,6 +12,8 @@ import math
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edgesearch.types import Beam, Finish, Prompt, Step
 from edgesearch.verifiers.base import Judged, Verifier
@@ -34,6 +36,14 @@ class VerifierContract:
         """Token ids in the solver's vocabulary; a lone delimiter token ends a text that ends in the delimiter."""
         raise NotImplementedError
 
+    def num_prompt_tokens(self, prompt: Prompt) -> int:
+        """Tokens that are read of a prompt; a verifier with a vocabulary of its own counts in that."""
+        return len(self.encode(prompt.user + "\n\n"))
+
+    def num_step_tokens(self, step: Step) -> int:
+        """Tokens that are read of a step."""
+        return len(step.token_ids)
+
     def end_of_turn(self) -> tuple[int, ...]:
         """The token that ends a solution."""
         raise NotImplementedError
@@ -41,6 +51,10 @@ class VerifierContract:
     def step(self, text: str, finish: Finish = "step") -> Step:
         end = self.end_of_turn() if finish == "stop" else ()
         return Step(text, self.encode(text) + end, logprob=-1.0, finish=finish)
+
+    def blank(self) -> Step:
+        """An end of turn right after a delimiter."""
+        return Step("", self.end_of_turn(), -0.1, "stop")
 
     def root(self, verifier: Verifier) -> Beam:
         prompt = Prompt(PROBLEM)
@@ -60,12 +74,14 @@ class VerifierContract:
         assert verifier.info.num_params >= 0
         assert verifier.info.aggregator in ("last", "min", "prod", "mean")
 
-    def test_its_pace_is_a_positive_number(self, verifier: Verifier) -> None:
-        assert 0 < verifier.seconds_per_token < math.inf
+    def test_its_pace_is_a_number(self, verifier: Verifier) -> None:
+        """0 only of what runs no weights and reads nothing."""
+        is_free = not self.num_step_tokens(self.step(RIGHT))
+        assert 0 < verifier.seconds_per_token < math.inf or (is_free and verifier.seconds_per_token == 0)
 
     def test_a_prompt_is_read_once(self, verifier: Verifier) -> None:
         prompt, token_ids = Prompt(PROBLEM), self.encode(PROBLEM + "\n\n")
-        assert verifier.open(prompt, token_ids) == len(token_ids)
+        assert verifier.open(prompt, token_ids) == self.num_prompt_tokens(prompt)
         assert verifier.open(prompt, token_ids) == 0
 
     def test_every_step_gets_one_score_between_0_and_1(self, verifier: Verifier) -> None:
@@ -75,6 +91,28 @@ class VerifierContract:
             assert judged.beam.is_judged
             assert all(0 <= score <= 1 for score in judged.beam.scores)
             assert (judged.beam.prompt, judged.beam.steps) == (beam.prompt, beam.steps)
+
+    def test_beams_come_back_in_the_order_given(self, verifier: Verifier) -> None:
+        root = self.root(verifier)
+        first = self.judge_one(verifier, root.grown((self.step(RIGHT),))).beam
+        beams = [root.grown((self.step(WRONG),)), first, root, first.grown((self.step(ENDING, "stop"),))]
+        for given_beam, judged in zip(beams, verifier.judge(beams), strict=True):
+            assert (judged.beam.prompt, judged.beam.steps) == (given_beam.prompt, given_beam.steps)
+            assert judged.beam.is_judged
+
+    @settings(
+        max_examples=20,
+        deadline=None,
+        # one fixture serves all examples; every class that promises this runs the test
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
+    @given(texts=st.lists(st.text(min_size=1, max_size=12).map(lambda text: text + "\n\n"), min_size=1, max_size=4))
+    def test_any_texts_are_scored_between_0_and_1(self, verifier: Verifier, texts: list[str]) -> None:
+        root = self.root(verifier)
+        (judged,) = verifier.judge([root.grown((*map(self.step, texts), self.step(ENDING, "stop")))])
+        assert len(judged.beam.scores) == len(texts) + 1
+        assert all(0 <= score <= 1 for score in judged.beam.scores)
+        verifier.release([root.prompt.id])
 
     def test_nothing_to_judge_is_fine(self, verifier: Verifier) -> None:
         root = self.root(verifier)
@@ -116,13 +154,13 @@ class VerifierContract:
     def test_each_new_token_is_counted_once(self, verifier: Verifier) -> None:
         first = self.root(verifier).grown((self.step(RIGHT),))
         judged = self.judge_one(verifier, first)
-        assert judged.verified_tokens == first.num_tokens
+        assert judged.verified_tokens == self.num_step_tokens(first.steps[0])
         second = judged.beam.grown((self.step(WRONG), self.step(ENDING, "stop")))
-        assert self.judge_one(verifier, second).verified_tokens == second.num_tokens - first.num_tokens
+        assert self.judge_one(verifier, second).verified_tokens == sum(map(self.num_step_tokens, second.steps[1:]))
 
     def test_a_delimiter_is_not_a_step_of_its_own(self, verifier: Verifier) -> None:
         """Golden: an end of turn right after a delimiter adds no score, judged step by step or in one go."""
-        root, right, blank = self.root(verifier), self.step(RIGHT), Step("", self.end_of_turn(), -0.1, "stop")
+        root, right, blank = self.root(verifier), self.step(RIGHT), self.blank()
         stepwise = self.judge_one(verifier, root.grown((right,))).beam
         ended = self.judge_one(verifier, stepwise.grown((blank,)))
         assert ended.beam.scores == stepwise.scores
