@@ -76,8 +76,10 @@ _AUTO = "auto"
 _NO_SCORES = ("none", "consensus")
 """Verifiers that have no weights and give no scores."""
 _TEMPLATE_END = ".jinja"
-_RECORDED = ("greedy", "majority", "best_of_n", "weighted")
+_RECORDED = ("greedy", "sample", "majority", "best_of_n", "weighted")
 """Strategies that need nothing drawn: the recorded samples are the candidates."""
+_FORCED = ("budget_forcing",)
+"""Strategies that write for the solver in the middle of its turn."""
 
 
 # ------------------------------------------------------------------------------------------------ what a recipe says
@@ -119,7 +121,7 @@ class GgufEngine:
     solver: str
     """As for `--model`: a name, a path or `hf:OWNER/NAME`."""
     verifier: str = "auto"
-    """As for `--verifier`: auto, none, consensus, a name or a path."""
+    """As for `--verifier`: auto, none, consensus, a name, a path, or a kind such as certainty or product:A,B."""
     threads: int | None = None
     """That decode; None to choose from the machine."""
     check: bool = True
@@ -268,11 +270,12 @@ class GridEntry:
     temperature: tuple[float | None, ...] = (None,)
     max_tokens: tuple[int | None, ...] = (None,)
     aggregator: tuple[str | None, ...] = (None,)
+    early_stop: tuple[float | None, ...] = (None,)
 
     @property
     def axes(self) -> tuple[tuple[Any, ...], ...]:
-        """In the order of the fields of `Cell`."""
-        shape = (self.n, self.m, self.budget_s, self.temperature, self.max_tokens, self.aggregator)
+        """In the order of the fields of `Cell`, which has its seed before the last."""
+        shape = (self.n, self.m, self.budget_s, self.temperature, self.max_tokens, self.aggregator, self.early_stop)
         return (self.engines, self.strategy, *shape)
 
 
@@ -339,6 +342,8 @@ class Cell:
     """last, min, prod or mean; None for what the verifier was trained for."""
     seed: int = 0
     """Of every draw."""
+    early_stop: float | None = None
+    """How sure a vote must be to be ended early, in (0.5, 1], as for `--stop-early`; None never ends it."""
 
     def __post_init__(self) -> None:
         _require_id(self.engine)
@@ -352,6 +357,7 @@ class Cell:
         require("max_tokens", self.max_tokens is None or self.max_tokens >= 1, self.max_tokens, ">= 1")
         require_known("aggregator", self.aggregator or AGGREGATORS[0], AGGREGATORS)
         require("seed", 0 <= self.seed <= MAX_SEED, self.seed, f"in [0, {MAX_SEED}]")
+        require("early_stop", self.early_stop is None or 0.5 < self.early_stop <= 1, self.early_stop, "in (0.5, 1]")
 
     @property
     def key(self) -> str:
@@ -362,8 +368,10 @@ class Cell:
     def settings(self) -> dict[str, Any]:
         """Its fields, as JSON has them; equal cells give equal ones."""
         settings = dataclasses.asdict(self)
-        for name in ("budget_s", "temperature"):
-            if settings[name] is not None:
+        if self.early_stop is None:
+            del settings["early_stop"]  # so that cells have the keys of stores from before there was such a field
+        for name in ("budget_s", "temperature", "early_stop"):
+            if settings.get(name) is not None:
                 settings[name] = float(settings[name]) + 0.0  # 10 is 10.0, and -0.0 is 0.0
         return settings
 
@@ -378,6 +386,8 @@ class Cell:
             words.append(f"max_tokens={self.max_tokens}")
         if self.aggregator is not None:
             words.append(self.aggregator)
+        if self.early_stop is not None:
+            words.append(f"early_stop={_short(settings['early_stop'])}")
         return " ".join([*words, f"seed={self.seed}"])
 
 
@@ -449,7 +459,7 @@ def expand(recipe: Recipe) -> Expansion:
     """The cells of a recipe, and a sentence for each entry that asks for the same work again.
 
     The same work is: greedy at several widths or temperatures, m where nothing branches or above n, an aggregator where
-    nothing is scored.
+    nothing is scored, an early stop where no vote can be ended.
 
     Raises:
         UsageError: more than `MAX_CELLS`, a value out of range, or a strategy that its engine cannot run.
@@ -492,17 +502,19 @@ def _entry_cells(recipe: Recipe, entry: GridEntry, place: Place) -> list[Cell]:
 
 def _cell(engine: str, strategy: str, shape: Sequence[Any], seed: int) -> Cell:
     """The one spelling of this work."""
-    n, m, budget_s, temperature, max_tokens, aggregator = shape
+    n, m, budget_s, temperature, max_tokens, aggregator, early_stop = shape
     require("m", m >= 1, m, ">= 1")
     if strategy == _AUTO:
-        return Cell(engine, strategy, n, max(1, min(m, n)), budget_s, temperature, max_tokens, aggregator, seed)
+        m = max(1, min(m, n))
+        return Cell(engine, strategy, n, m, budget_s, temperature, max_tokens, aggregator, seed, early_stop)
     known = search.strategy(strategy)
     if strategy == "greedy":
         SearchConfig(n=n)  # a width out of range is a slip here too
         n, temperature = 1, None
-    m = max(1, min(m, n)) if known.is_stepwise else 1  # as the planner has it
+    m = max(1, min(m, n)) if known.uses_m else 1  # as the planner has it
     aggregator = aggregator if known.needs_scores else None
-    return Cell(engine, strategy, n, m, budget_s, temperature, max_tokens, aggregator, seed)
+    early_stop = early_stop if known.can_stop_early else None
+    return Cell(engine, strategy, n, m, budget_s, temperature, max_tokens, aggregator, seed, early_stop)
 
 
 def _check_pair(engine: Engine, strategy: str, entry: GridEntry) -> None:
@@ -519,12 +531,17 @@ def _check_pair(engine: Engine, strategy: str, entry: GridEntry) -> None:
 
 
 def _check_chat(engine: EndpointEngine, strategy: str) -> None:
-    """The chat API draws whole solutions only; auto is a beam search wherever steps are scored."""
+    """The chat API draws whole solutions in one go; auto is a beam search wherever steps are scored."""
     is_stepwise = engine.verifier not in _NO_SCORES if strategy == _AUTO else search.strategy(strategy).is_stepwise
     if is_stepwise:
         raise ValueError(
             f"strategy {strategy} draws step by step, which mode chat of engine {engine.id!r} cannot; use a strategy "
             'such as majority or best_of_n, or mode = "completions"'
+        )
+    if strategy in _FORCED:
+        raise ValueError(
+            f"strategy {strategy} writes on in the solver's own turn, which mode chat of engine {engine.id!r} cannot; "
+            'use majority, or mode = "completions"'
         )
 
 
@@ -534,7 +551,7 @@ def _check_recorded(engine: SamplesEngine, strategy: str, entry: GridEntry) -> N
             f"strategy {strategy} has to draw, and engine {engine.id!r} is recorded samples; use one of "
             f"{', '.join(_RECORDED)}"
         )
-    for name in ("temperature", "max_tokens"):
+    for name in ("temperature", "max_tokens", "early_stop"):
         if getattr(entry, name) != (None,):
             raise ValueError(f"{name} has no effect on the recorded samples of engine {engine.id!r}; leave it out")
 
@@ -599,6 +616,7 @@ _GRID_TYPES: dict[str, type] = {
     "temperature": float,
     "max_tokens": int,
     "aggregator": str,
+    "early_stop": float,
 }
 
 
@@ -650,9 +668,17 @@ def _resolved_references(table: Mapping[str, Any], place: Place) -> dict[str, st
     found = {}
     for key in ("solver", "verifier", "like", "template"):
         reference = table.get(key, "")
-        if reference.lower().endswith((".gguf", ".onnx", _TEMPLATE_END)) and not reference.startswith("hf:"):
+        is_file = reference.lower().endswith((".gguf", ".onnx", _TEMPLATE_END)) and not reference.startswith("hf:")
+        if is_file and (key != "verifier" or _is_model(reference)):
             found[key] = str(_resolved(table, key, place)[key])
     return found
+
+
+def _is_model(verifier: str) -> bool:
+    """Whether it is one model, and not a kind that is made of others."""
+    from edgesearch.verifiers import loading
+
+    return loading.parse(verifier).kind == loading.MODEL
 
 
 def _grid_entry(table: dict[str, Any], place: Place) -> GridEntry:

@@ -41,6 +41,8 @@ from edgesearch.bench.records import RunInfo
 from edgesearch.catalog import SolverSpec
 from edgesearch.errors import IntegrityError, ModelNotFound, UsageError
 from edgesearch.tasks.base import Sample, Task
+from edgesearch.verifiers import loading
+from edgesearch.verifiers.loading import Reference
 
 _PACKAGES = ("edgesearch", "llama-cpp-python", "math-verify", "numpy", "onnxruntime", "onnxruntime-gpu")
 _NO_WEIGHTS = ("none", "consensus")
@@ -273,9 +275,22 @@ def _verifier(reference: str, solver: SolverSpec | None) -> tuple[dict[str, str]
         reference = (solver.verifier if solver is not None else "") or "consensus"
     if reference in _NO_WEIGHTS:
         return {"verifier": reference}, ()
-    spec = catalog.verifier(reference)
-    file = ModelFile.of(spec.path)
-    return {"verifier": f"{file.sha256} {spec.aggregator}"}, (file,)
+    digest, files = _scores(loading.parse(reference), solver)
+    return {"verifier": digest}, files
+
+
+def _scores(reference: Reference, solver: SolverSpec | None) -> tuple[str, tuple[ModelFile, ...]]:
+    """What the scores of a verifier depend on: how it is made up of which files, wherever they are."""
+    if reference.kind == loading.AUTO:
+        reference = loading.parse((solver.verifier if solver is not None else "") or "consensus")
+    if reference.kind == loading.MODEL:
+        spec = loading.find(reference)
+        file = ModelFile.of(spec.path)
+        return f"{file.sha256} {spec.aggregator}", (file,)
+    parts = [_scores(part, solver) for part in reference.parts]
+    digests = [digest for digest, _ in parts]
+    words = (reference.kind, reference.argument, *digests, *map(str, reference.weights))
+    return " ".join(filter(None, words)), tuple(file for _, files in parts for file in files)
 
 
 def _spec_digest(spec: SolverSpec) -> str:

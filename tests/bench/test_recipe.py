@@ -176,6 +176,12 @@ def test_files_are_relative_to_the_recipe_and_names_stay_names():
     assert recipe.task.data == folder / "data/mine.jsonl"
 
 
+@pytest.mark.parametrize("verifier", ["certainty", "certainty:entropy", "product:certainty,weights/mine.onnx"])
+def test_a_verifier_of_another_kind_than_one_model_stays_as_it_is_written(verifier: str):
+    (engine,) = parsed(changed(engines=[{**GGUF, "verifier": verifier}])).engines
+    assert engine.verifier == verifier
+
+
 def test_an_endpoint_takes_all_that_load_endpoint_does_and_its_files_are_relative_to_the_recipe():
     engine = {
         **ENDPOINT, "like": "weights/mine.gguf", "verifier": "auto", "mode": "completions", "template": "mine.jinja",
@@ -321,6 +327,13 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         ),
         "strategy auto draws step by step",
     ),
+    "forcing through the chat API": (
+        changed(
+            engines=[{**ENDPOINT, "mode": "chat"}],
+            grid=[{**MINIMAL["grid"][0], "engines": "far", "strategy": "budget_forcing"}],
+        ),
+        "strategy budget_forcing writes on in the solver's own turn, which mode chat of engine 'far' cannot",
+    ),
     "unknown engine": (grid(engines=["smal"]), r"\[\[grid\]\] entry 1: unknown engine 'smal'; did you mean 'small'\?"),
     "unknown strategy": (grid(strategy="bean"), "entry 1: unknown strategy 'bean'; did you mean beam"),
     "no strategy": (grid(strategy=None), "entry 1: the key 'strategy' is missing"),
@@ -347,7 +360,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "search in recorded samples": (
         changed(engines=[SAMPLES], grid=[{"engines": "old", "strategy": "beam", "n": 4, "budget_s": 1}]),
-        "strategy beam has to draw, and engine 'old' is recorded samples; use one of greedy, majority",
+        "strategy beam has to draw, and engine 'old' is recorded samples; use one of greedy, sample, majority",
     ),
     "heat for recorded samples": (
         changed(
@@ -440,9 +453,22 @@ def test_greedy_needs_no_width_and_auto_keeps_what_it_is_given():
     assert cell.name == "small auto n=2 m=2 10s max_tokens=99 min seed=0"
 
 
+def test_votes_that_end_early_are_cells_of_their_own_where_there_is_a_vote_to_end():
+    recipe = parsed(grid(strategy=["majority", "beam"], n=4, early_stop=[1, 0.95]))
+    names = ["majority n=4 m=1 10s early_stop=1", "majority n=4 m=1 10s early_stop=0.95", "beam n=4 m=4 10s"]
+    assert [cell.name for cell in recipes.cells(recipe)] == [f"small {name} seed=0" for name in names]
+
+
+def test_a_cell_without_an_early_stop_has_the_key_it_had_before_there_was_one():
+    assert "early_stop" not in CELL.settings
+    early = dataclasses.replace(CELL, early_stop=1)
+    assert Cell(**json.loads(json.dumps(early.settings))) == early
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"early_stop": 0.5}, r"early_stop must be in \(0.5, 1\], not 0.5"),
         ({"m": 5}, r"m must be in \[1, n\], and n is 4, not 5"),
         ({"n": 0}, "n must be in"),
         ({"strategy": "bean"}, "unknown strategy 'bean'"),
@@ -466,6 +492,7 @@ axes = st.fixed_dictionaries(
         "temperature": st.lists(st.floats(-0.0, 2), min_size=1, max_size=2),
         "max_tokens": st.lists(st.integers(1, 99), min_size=1, max_size=2),
         "aggregator": st.lists(st.sampled_from(AGGREGATORS), min_size=1, max_size=2),
+        "early_stop": st.lists(st.sampled_from([0.75, 1.0]), min_size=1, max_size=2),
     }
 )
 
@@ -533,6 +560,7 @@ def test_a_whole_number_and_its_float_make_one_key():
                 {"max_tokens": None},
                 {"aggregator": None},
                 {"seed": 4},
+                {"early_stop": 0.9},
             )
         ],
     ],

@@ -89,6 +89,16 @@ def test_another_verifier_changes_the_keys(folder: Path):
     assert {"small/solver", "small/verifier", "small/manifest", "small/settings", "large/solver"} <= set(digests)
 
 
+def test_a_verifier_that_is_made_of_others_is_keyed_by_its_kind_and_their_files(folder: Path):
+    certain, product = plan(folder, verifier="certainty"), plan(folder, verifier="product:nano-prm,certainty:entropy")
+    digests = [each.run_info().model_digests["small/verifier"] for each in (certain, product)]
+    own = plan(folder, verifier="nano-prm").run_info().model_digests["small/verifier"]
+    assert digests == ["certainty mean", f"product {own} certainty entropy"]
+    assert [len(each.sources["small"].files) for each in (certain, product)] == [1, 2]
+    shared = plan(folder, verifier="product:auto,certainty:entropy")
+    assert keys(shared) == keys(product)
+
+
 def test_limit_takes_the_place_of_the_recipes_own(folder: Path):
     assert len(plan(folder, limit=2).task.samples) == 2
 
@@ -100,6 +110,8 @@ def test_limit_takes_the_place_of_the_recipes_own(folder: Path):
         ({"solver": "gone.gguf"}, ModelNotFound, "gone.gguf"),
         ({"verifier": "no-such"}, ModelNotFound, "no-such"),
         ({"verifier": "nano-medium.gguf"}, ModelNotFound, "nano-medium.gguf"),
+        ({"verifier": "product:certainty,no-such"}, ModelNotFound, "no-such"),
+        ({"verifier": "certainty:luck"}, UsageError, "certainty has no kind 'luck'"),
     ],
 )
 def test_a_model_that_is_not_there_is_told_when_planning(

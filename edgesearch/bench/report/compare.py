@@ -188,8 +188,8 @@ def _has_one_shape(material: Material, one: int, other: int) -> bool:
 def _likeness(material: Material, one: int, other: int) -> int:
     """In how much two settings are alike; the engine's id and the solver count most."""
     a, b = (material.points[place] for place in (one, other))
-    other_settings = ("budget_s", "temperature", "max_tokens", "aggregator")
-    num_same = sum(bool(a.settings[name] == b.settings[name]) for name in other_settings)
+    other_settings = ("budget_s", "temperature", "max_tokens", "aggregator", "early_stop")
+    num_same = sum(bool(a.settings.get(name) == b.settings.get(name)) for name in other_settings)
     return 10 * (a.engine == b.engine) + 10 * (a.solver == b.solver) + 5 * (a.verifier == b.verifier) + num_same
 
 

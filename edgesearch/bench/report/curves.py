@@ -1,8 +1,9 @@
 """What fewer candidates would have reached: coverage, votes and best-of-n over k, from the candidates that were drawn.
 
-Only for settings whose candidates were drawn independently of each other: not for a beam search, which at a smaller n
-is another search, and not where answers went through an exact check, since such a search ends with its first right
-candidate. Of the settings that differ in n alone, the widest one has the curve.
+Only for settings whose candidates were drawn independently of each other: not for a beam search or a revision, which
+at a smaller n is another search; not where answers went through an exact check, since such a search ends with its first
+right candidate; and not where a vote was ended early. Of the settings that differ in n alone, the widest one has the
+curve.
 
 A candidate that is not there, because the clock or an error came first, counts as one without an answer.
 
@@ -38,12 +39,20 @@ def widest(settings: Sequence[tuple[Cell, ...]]) -> set[Cell]:
     """The first cells of the settings whose curve is drawn, by what their recipe says; a check is found out later."""
     found: dict[Cell, Cell] = {}
     for cell, *_ in settings:
-        if cell.n < 2 or cell.strategy not in search.names() or search.strategy(cell.strategy).is_stepwise:
+        if cell.n < 2 or not _is_independent(cell):
             continue
         series = dataclasses.replace(cell, n=1, seed=0)
         if series not in found or found[series].n < cell.n:
             found[series] = cell
     return set(found.values())
+
+
+def _is_independent(cell: Cell) -> bool:
+    """Whether its candidates are samples that know nothing of each other, and all of them are drawn."""
+    if cell.strategy not in search.names() or cell.early_stop is not None:
+        return False
+    known = search.strategy(cell.strategy)
+    return not known.is_stepwise and (known.can_stop_early or known.keeps_all)
 
 
 def curve(point: str, setting: Setting, columns: Sequence[Columns], num_samples: int, resamples: Resamples) -> Curve:

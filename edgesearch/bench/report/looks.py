@@ -41,7 +41,7 @@ LEVEL_WORDS: dict[LevelKind, str] = {
     "predicted": "predicted difficulty (the verifier's mean score)",
     "stated": "the task's own levels",
 }
-_OTHER_SETTINGS = ("m", "temperature", "max_tokens", "aggregator")
+_OTHER_SETTINGS = ("m", "temperature", "max_tokens", "aggregator", "early_stop")
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 

@@ -65,12 +65,14 @@ def test_the_end_of_a_curve_is_the_point_itself(tmp_path: Path):
     assert report.curves[0].coverage[-1].value == pytest.approx(report.points[0].coverage.value)
 
 
-def test_only_the_widest_setting_of_a_series_has_a_curve_and_no_beam_has():
+def test_only_the_widest_setting_of_a_series_has_a_curve_and_only_where_candidates_are_independent_and_all_there():
     cells = [
         Cell("nano", "majority", 4, 1, 10.0),
         Cell("nano", "majority", 8, 1, 10.0),
         Cell("nano", "majority", 8, 1, 10.0, temperature=0.5),
+        Cell("nano", "majority", 16, 1, 10.0, early_stop=0.95),
         Cell("nano", "beam", 8, 4, 10.0),
+        Cell("nano", "revision", 8, 1, 10.0),
         Cell("nano", "greedy", 1, 1, 10.0),
         Cell("nano", "auto", 8, 1, 10.0),
         Cell("large", "majority", 1, 1, 10.0),
