@@ -22,6 +22,7 @@ from .grade import grade
 from .info import info
 from .solve import solve
 from .terminal import accept_any_text, color_choice, note, one_line
+from .verifier import verifier
 
 _EPILOG = """\b
 Examples:
@@ -106,5 +107,5 @@ def main(ctx: click.Context) -> None:
     ctx.color = color_choice(os.environ)
 
 
-for _command in (solve, info, grade, bench):
+for _command in (solve, info, grade, bench, verifier):
     main.add_command(_command)
