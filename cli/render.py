@@ -255,10 +255,19 @@ def _step_line(text: str, score: float | None) -> str:
     return label + visible(text.strip()).replace("\n", "\n" + " " * len(label))
 
 
+def _unusual(strategy: StrategyUsed) -> dict[str, object]:
+    """Its own options that are not as they are by default."""
+    from edgesearch import search
+    from edgesearch.search.options import described
+
+    usual = described(search.strategy(strategy.name).options()) if strategy.name in search.names() else {}
+    return {name: value for name, value in strategy.options.items() if usual.get(name) != value}
+
+
 def strategy_words(strategy: StrategyUsed) -> str:
     """The strategy and its width."""
     branching = f" m={strategy.m}" if strategy.m > 1 else ""
-    own = "".join(f" {name}={value}" for name, value in strategy.options.items())
+    own = "".join(f" {name}={value}" for name, value in _unusual(strategy).items())
     return f"{strategy.name} n={strategy.n}{branching}{own} {strategy.aggregator}"
 
 

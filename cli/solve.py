@@ -154,7 +154,7 @@ def _options_of(name: str) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return repr(value) if isinstance(value, str) else str(value)
+    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 @click.command(epilog=_EXAMPLES, short_help="Solve a problem within a budget.")
