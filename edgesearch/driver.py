@@ -28,7 +28,9 @@ from edgesearch.verifiers.base import Verifier
 from edgesearch.verifiers.checks import Check, prove
 
 _FINAL_S = 0.008
-"""Kept back before a deadline for selecting and printing."""
+"""Kept back before a deadline for selecting and printing; less of a budget that is short itself."""
+_FINAL_SHARE, _LEAST_FINAL_S = 0.2, 0.002
+"""Of a short budget: the share that is kept back, and what selecting takes in any case."""
 _JUDGE_TOKENS = 1024
 """Solution tokens judged in one call at most, so that the clock is looked at in between."""
 _EAGER_BEAMS = 8
@@ -453,7 +455,7 @@ class Driver:
         tokens, time_left = 0, float("inf")
         for index, (task, beam) in enumerate(waiting):
             new = _new_tokens(beam)
-            left = min(time_left, task.job.deadline.remaining() - _FINAL_S / 2)
+            left = min(time_left, task.job.deadline.remaining() - _final_s(task.job.deadline) / 2)
             if (tokens + new) * pace > left:
                 continue
             if batch and tokens + new > _JUDGE_TOKENS:
@@ -522,10 +524,10 @@ class Driver:
     def _reserve_s(self, task: _Task) -> float:
         """Seconds to keep back before a deadline, in steps of 10 ms so that it seldom changes."""
         if self._verifier is None or not task.unjudged:
-            return _FINAL_S
+            return _final_s(task.job.deadline)
         tokens = sum(_new_tokens(beam) for beam in task.unjudged.values())
         seconds = tokens * self._verifier.seconds_per_token * _PESSIMISM
-        return _FINAL_S + min(
+        return _final_s(task.job.deadline) + min(
             0.01 * round(seconds / 0.01 + 0.5), 0.2 * (task.job.deadline.at - task.job.deadline.started)
         )
 
@@ -540,7 +542,7 @@ class Driver:
 
     def _has_ended(self, task: _Task) -> bool:
         """Over, and no safety lane still looks for a first answer; or out of time; or nothing better can come."""
-        if self._must_end(task) or (_is_proven(task) and not task.job.strategy.keeps_all):
+        if self._must_end(task) or _ends_by_proof(task):
             return True
         return task.lane is None and (task.is_over or self._cannot_judge(task))
 
@@ -550,10 +552,10 @@ class Driver:
         if not waiting or self._verifier is None:
             return False
         least = min(_new_tokens(beam) for beam in waiting) * self._verifier.seconds_per_token * _PESSIMISM
-        return least > task.job.deadline.remaining() - _FINAL_S / 2
+        return least > task.job.deadline.remaining() - _final_s(task.job.deadline) / 2
 
     def _close(self, number: int, task: _Task) -> JobResult:
-        is_cut = not _is_proven(task) and (not task.is_over or task.lane is not None)
+        is_cut = not _ends_by_proof(task) and (not task.is_over or task.lane is not None)
         task.search.close()
         task.is_closing = True
         drafts = [draft for draft, owner in self._task_of_draft.items() if owner is task]
@@ -603,8 +605,18 @@ def _is_proven(task: _Task) -> bool:
     return any(beam.proof for beam in task.finished)
 
 
+def _ends_by_proof(task: _Task) -> bool:
+    """Whether an answer is proven right and no other is wanted."""
+    return not task.job.strategy.keeps_all and _is_proven(task)
+
+
 def _new_tokens(beam: Beam) -> int:
     return sum(len(step.token_ids) for step in beam.steps[len(beam.scores) :])
+
+
+def _final_s(deadline: Deadline) -> float:
+    """Seconds kept back before a deadline for selecting and printing."""
+    return min(_FINAL_S, max(_LEAST_FINAL_S, _FINAL_SHARE * (deadline.at - deadline.started)))
 
 
 def _rebased(beam: Beam, root: Prompt) -> Beam:

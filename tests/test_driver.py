@@ -794,3 +794,10 @@ def test_errors_of_the_verifier_pass_through_beside_a_check():
     world.verifier.judge = fail
     with pytest.raises(MemoryError):
         world.run(world.job("beam"))
+
+
+def test_of_a_budget_of_milliseconds_most_is_spent_on_the_search():
+    world = World(write=lambda beam, seed: "\\boxed{7}", pass_s=0.001)
+    [result] = world.run(world.job("greedy", budget_s=0.006))
+    assert [candidate.answer for candidate in result.candidates] == ["7"]
+    assert world.clock.now_s <= 0.006
