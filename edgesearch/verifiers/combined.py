@@ -33,7 +33,7 @@ class CombinedVerifier:
 
         Args:
             name: what reports call it.
-            parts: at least two; the first names the aggregator.
+            parts: at least two. The first names the aggregator; `last` if one of them scores whole solutions only.
             weights: one a part, each finite and > 0, for a weighted sum; None for the product.
 
         Raises:
@@ -131,14 +131,15 @@ class CombinedVerifier:
 def _info(name: str, parts: Sequence[VerifierInfo]) -> VerifierInfo:
     limits = [part.max_context for part in parts if part.max_context]
     devices = dict.fromkeys(part.device for part in parts if part.num_params) or {parts[0].device: None}
+    is_outcome = any(part.is_outcome for part in parts)
     return VerifierInfo(
         name=name,
         num_params=sum(part.num_params for part in parts),
         device="+".join(devices),
-        aggregator=parts[0].aggregator,
+        aggregator="last" if is_outcome else parts[0].aggregator,
         attention_flops_per_token_context=math.fsum(part.attention_flops_per_token_context for part in parts),
         max_context=min(limits, default=0),
-        is_outcome=any(part.is_outcome for part in parts),
+        is_outcome=is_outcome,
         needs_certainty=any(part.needs_certainty for part in parts),
         counts_copies=any(part.counts_copies for part in parts),
     )

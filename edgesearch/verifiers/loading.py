@@ -135,25 +135,7 @@ def find(reference: Reference) -> VerifierSpec:
         if _is_place(reference.text):
             raise
         others = ", ".join(kind.usage for name, kind in VERIFIERS.items() if name != MODEL)
-        raise ModelNotFound(f"{error}; verifiers without a name are {others}{_hint(reference.text)}") from error
-
-
-def models(reference: Reference, solver: SolverSpec | None = None) -> tuple[VerifierSpec, ...]:
-    """The models that a reference's scores depend on, in its order.
-
-    Args:
-        reference: as parsed.
-        solver: whose own verifier `auto` is.
-
-    Raises:
-        EdgesearchError: as `find`.
-    """
-    if reference.kind == AUTO:
-        own = "" if solver is None else solver.verifier
-        return models(parse(own)) if own else ()
-    if reference.kind == MODEL:
-        return (find(reference),)
-    return tuple(spec for part in reference.parts for spec in models(part, solver))
+        raise ModelNotFound(f"{error}; other kinds are {others}{_hint(reference.text)}") from error
 
 
 def reads_tokens(reference: Reference) -> bool:

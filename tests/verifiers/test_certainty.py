@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nano_parts import nano_engine, run
 from verifier_contract import RIGHT, VerifierContract
@@ -103,6 +103,7 @@ def test_the_worst_step_so_far_counts_also_where_earlier_steps_were_judged_befor
     assert second.beam.scores == found
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(-20, 0), min_size=1, max_size=8),
     st.lists(st.floats(-20, 0), min_size=1, max_size=8),

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nano_parts import END, encode, nano_engine, nano_prm, run
 from verifier_contract import ENDING, RIGHT, VerifierContract
@@ -107,6 +107,7 @@ def test_a_sum_weighs_scores_and_needs_no_weights_that_add_up_to_one(weights: tu
     assert judged(verifier, opened(verifier).grown((step(),)))[0].scores == pytest.approx((0.65,))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.floats(1e-6, 1e6)), min_size=2, max_size=5),
     st.booleans(),
@@ -215,6 +216,7 @@ def test_the_first_part_names_the_aggregator_and_any_part_may_limit_what_it_is_f
     parts = [CertaintyVerifier("margin"), ConsensusVerifier(), OutcomeVerifier(constant(0.5))]
     limited = CombinedVerifier("all", parts).info
     assert (limited.is_outcome, limited.needs_certainty, limited.counts_copies) == (True, True, True)
+    assert limited.aggregator == "last"  # the only one that a score of whole solutions can have
 
 
 @pytest.mark.parametrize("score", [math.nan, 1.5, -0.1])

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nano_parts import nano_engine, run
 from verifier_contract import ENDING, RIGHT, WRONG, VerifierContract
@@ -157,6 +157,7 @@ def test_a_prompt_that_is_opened_again_begins_anew(verifier, root) -> None:
     assert last_scores(verifier, solution(root, "7")) == [1.0]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["5", "7", "9", None]), min_size=1, max_size=12))
 def test_shares_are_those_of_the_vote(stated: list[str | None]) -> None:
     verifier, root = ConsensusVerifier(), Beam(Prompt("?"))

@@ -23,7 +23,7 @@ from edgesearch.types import Beam, Prompt, Step
 from edgesearch.verifiers import VERIFIERS, loading, summaries, usages
 from edgesearch.verifiers.certainty import KINDS, CertaintyVerifier
 from edgesearch.verifiers.consensus import ConsensusVerifier
-from edgesearch.verifiers.loading import Loaded, Reference, Setting, load, models, parse, reads_tokens
+from edgesearch.verifiers.loading import Loaded, Reference, Setting, load, parse, reads_tokens
 from edgesearch.verifiers.onnx_prm import OnnxPrm
 
 EASY = "Ana has 12 apples. Ben has twice as many as Ana. How many apples do Ana and Ben have together?"
@@ -188,7 +188,7 @@ def test_every_kind_opens_judges_a_solution_and_closes(
         loaded.verifier.close()
 
 
-@pytest.mark.parametrize("text", ["certainty", "product:nano-prm,certainty", "sum:auto=1,certainty:sum=2"])
+@pytest.mark.parametrize("text", ["certainty", "consensus", "product:nano-prm,certainty", "sum:auto=1,certainty:sum=2"])
 @pytest.mark.parametrize("strategy", ["beam", "best_of_n", "weighted"])
 def test_what_was_loaded_guides_the_real_pipeline(
     engine: LlamaCppEngine, spec: SolverSpec, text: str, strategy: str
@@ -281,16 +281,6 @@ def test_a_path_that_leads_nowhere_is_told_as_a_path() -> None:
     with pytest.raises(ModelNotFound) as caught:
         loading.find(parse("folder/none.onnx"))
     assert "certainty" not in str(caught.value)
-
-
-def test_the_models_of_a_reference_are_found_in_its_order(spec: SolverSpec) -> None:
-    def names(text: str, solver: SolverSpec | None = spec) -> list[str]:
-        return [found.name for found in models(parse(text), solver)]
-
-    assert names("nano-prm") == names("auto") == names("outcome:auto") == ["nano-prm"]
-    assert names("sum:certainty=1,nano-prm=2") == ["nano-prm"]
-    assert names("certainty") == names("none") == names("consensus") == names("auto", None) == []
-    assert names("product:nano-prm,nano-medium") == ["nano-prm", "nano-prm"]  # each by its own name
 
 
 def test_who_reads_the_solver_s_tokens_is_known_before_anything_is_loaded(folder: Path, tmp_path: Path) -> None:
