@@ -142,6 +142,20 @@ def _list_strategies(ctx: click.Context, param: click.Parameter, is_wanted: bool
     ctx.exit()
 
 
+def _list_verifiers(ctx: click.Context, param: click.Parameter, is_wanted: bool) -> None:
+    """Prints a line for each kind of verifier, and ends the command."""
+    if not is_wanted or ctx.resilient_parsing:
+        return
+    from edgesearch import verifiers
+
+    rows = {"auto": "the solver's own where one is known, else majority vote", "none": "nothing is scored"}
+    rows |= verifiers.summaries()
+    width = max(map(len, rows))
+    for usage, summary in rows.items():
+        say(f"{usage:{width}}  {summary}")
+    ctx.exit()
+
+
 def _options_of(name: str) -> str:
     """A strategy's own options with their defaults, as --option takes them."""
     from edgesearch import search
@@ -180,7 +194,16 @@ def _plain(value: object) -> str:
     default="auto",
     show_default=True,
     metavar="VERIFIER",
-    help="What scores steps: auto, none, consensus, a name or a path.",
+    help="What scores steps: auto, none, a name or a path, certainty ...; --list-verifiers lists them.",
+)
+@click.option(
+    "--list-verifiers",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    show_default="no",
+    callback=_list_verifiers,
+    help="List the kinds of verifiers.",
 )
 @click.option(
     "--no-check",

@@ -458,7 +458,7 @@ class Driver:
             left = min(time_left, task.job.deadline.remaining() - _final_s(task.job.deadline) / 2)
             if (tokens + new) * pace > left:
                 continue
-            if batch and tokens + new > _JUDGE_TOKENS:
+            if batch and pace and tokens + new > _JUDGE_TOKENS:  # what takes no time sees all beams together
                 return batch, waiting[index:]
             batch.append((task, beam))
             tokens, time_left = tokens + new, left

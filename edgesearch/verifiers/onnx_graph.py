@@ -152,8 +152,8 @@ class OnnxGraph:
         lacks += [f"metadata {key}" for key in (*_METADATA, vocabulary) if key not in self.metadata]
         numbers = [f"edgesearch.{name}" for name in _NUMBERS]
         lacks += [f"a number in {key}" for key in numbers if not self.metadata.get(key, "0").isdecimal()]
-        if self.metadata.get("edgesearch.kind", "prm") != "prm":
-            lacks.append("metadata edgesearch.kind = prm")
+        if self.metadata.get("edgesearch.kind", "prm") not in ("prm", "orm"):
+            lacks.append("metadata edgesearch.kind = prm, or orm")
         if lacks:
             raise IntegrityError(
                 f"{path} is not a verifier that can be run: it lacks {', '.join(lacks[:3])}; "

@@ -91,6 +91,7 @@ class OnnxPrm:
             attention_flops_per_token_context=4.0 * width_of_all_layers,  # QK^T and AV, 2 FLOPs a multiply-add
             # The driver counts in the solver's tokens; the same text may take more of another vocabulary's.
             max_context=3 * self.max_positions // 4 if has_own_vocabulary else self.max_positions,
+            is_outcome=metadata.get("edgesearch.kind") == "orm",
         )
         self._pasts: dict[int, Past] = {}
         self._clock = clock

@@ -208,6 +208,15 @@ def test_what_no_flag_says_is_left_to_the_library(run: Run, loader: Loader) -> N
     assert loader.pipeline.calls == [expected]
 
 
+def test_the_kinds_of_verifiers_are_listed_with_a_line_each(run: Run) -> None:
+    result = run("solve", "--list-verifiers")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines[:2]] == ["auto", "none"]
+    assert any(line.startswith("certainty[:") for line in lines)
+    assert all("  " in line for line in lines)
+
+
 def test_an_option_given_twice_is_refused(run: Run) -> None:
     result = run("solve", "hi", "--option", "k=1", "--option", "k=2")
     assert result.exit_code == 2

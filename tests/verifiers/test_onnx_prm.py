@@ -357,7 +357,7 @@ def test_a_text_file_is_an_integrity_error(tmp_path: Path) -> None:
         (b"past_key_values.4.value", b"past_key_values.4.volue", "input past_key_values.4.value"),
         (b"present.0.key", b"present.0.kex", "output present.0.key"),
         (b"past_key_values", b"gone_key_values", "input past_key_values.0.key"),
-        (b"edgesearch.kind\x12\x03prm", b"edgesearch.kind\x12\x03orm", "edgesearch.kind = prm"),
+        (b"edgesearch.kind\x12\x03prm", b"edgesearch.kind\x12\x03xyz", "edgesearch.kind = prm, or orm"),
         (b"edgesearch.vocab_sha256", b"edgesearch.vocab_md5sum", "metadata edgesearch.vocab_sha256"),
         (b"edgesearch.max_positions\x12\x03512", b"edgesearch.max_positions\x12\x03all", "a number in"),
     ],
@@ -370,6 +370,18 @@ def test_a_model_without_the_interface_is_an_integrity_error_that_says_what_it_l
     path.write_bytes(MODEL.read_bytes().replace(old, new))
     with pytest.raises(IntegrityError, match=f"can be run: it lacks .*{lacking}"):
         load(path)
+
+
+def test_an_outcome_model_is_one_of_whole_solutions_also_when_named_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "orm.onnx"
+    path.write_bytes(MODEL.read_bytes().replace(b"edgesearch.kind\x12\x03prm", b"edgesearch.kind\x12\x03orm"))
+    assert load(path).info.is_outcome
+    with edgesearch.load(verifier=str(path), max_n=4) as pipeline:
+        solution = pipeline.solve("Ana has 3 apples. Ana buys 4 more apples. How many apples does Ana have now?", n=4)
+        assert solution.strategy.name == "weighted"
+        assert len(set(solution.scores)) == 1
+        with pytest.raises(UsageError, match="strategy beam needs step scores"):
+            pipeline.solve("What is 2+2?", strategy="beam")
 
 
 def test_another_vocabulary_is_a_usage_error() -> None:
