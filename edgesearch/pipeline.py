@@ -145,13 +145,15 @@ def _assembled(spec: SolverSpec, engine: Engine, verifier: str, *, check: bool, 
 def _load_engine(spec: SolverSpec, max_n: int | None, max_tokens: int, num_threads: int | None) -> Engine:
     from edgesearch.engines.llama_cpp import LlamaCppEngine
 
+    is_small = spec.path.exists() and spec.path.stat().st_size < _SMALL_MODEL_BYTES
     if max_n is None:
-        max_n = _MAX_N[spec.path.exists() and spec.path.stat().st_size < _SMALL_MODEL_BYTES]
+        max_n = _MAX_N[is_small]
     return LlamaCppEngine(
         spec.path,
         name=spec.name,
         max_sequences=max_n,
-        max_tokens=min(max_tokens, round(1.5 * spec.mean_solution_tokens)),
+        # A small model's cache costs next to nothing: all its solutions may be as long as they like.
+        max_tokens=max_tokens if is_small else min(max_tokens, round(1.5 * spec.mean_solution_tokens)),
         longest=max_tokens,
         num_threads=num_threads,
     )

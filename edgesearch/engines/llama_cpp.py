@@ -60,6 +60,8 @@ class _Node:
     """Of its last token, once nothing is pending and a draft may still come."""
     waiting: list[Draft] = field(default_factory=list)
     is_prompt: bool = False
+    is_revision: bool = False
+    """Whether it is a prompt that grew from another one, which its search can do without."""
     token_ids: tuple[int, ...] = ()
     """Of a prompt, so that another that begins alike can go on from its cells."""
     fresh_tokens: int = 0
@@ -237,7 +239,8 @@ class LlamaCppEngine:
         if not self._nodes:
             self._is_full_reported = False
         if prompt.id not in self._nodes:
-            self._nodes[prompt.id] = self._prompt_node(tuple(ids), prompt.base)
+            self._nodes[prompt.id] = node = self._prompt_node(tuple(ids), prompt.base)
+            node.is_revision = prompt.base is not None
         return tuple(ids)
 
     def _prompt_node(self, ids: tuple[int, ...], base: int | None) -> _Node:
@@ -365,7 +368,7 @@ class LlamaCppEngine:
         prefills = []
         for key in self._queue:
             node = self._nodes[key]
-            room = _BATCH - len(self._tokens)
+            room = min(_BATCH, self._context.num_cells) - len(self._tokens)  # llama.cpp aborts on more than its context
             if not node.pending or room <= 0:
                 continue
             chunk = node.pending[:room]
@@ -539,15 +542,19 @@ class LlamaCppEngine:
         if len(self._running) > 1:
             self._finish(min(self._running, key=lambda run: run.logprob / run.drawn), "length")
             return
-        steps = [key for key in self._queue if not self._nodes[key].is_prompt]
-        if not steps or len(self._queue) + len(self._running) < 2:
+        spare = [key for key in self._queue if not self._nodes[key].is_prompt or self._nodes[key].is_revision]
+        if not self._queue and self._running:  # what is kept beside it leaves no room for more of it
+            self._finish(self._running[0], "length")
+            return
+        is_last = len(self._queue) + len(self._running) < 2
+        if not spare or (is_last and not self._nodes[spare[-1]].is_revision):
             raise EdgesearchError(
                 f"the KV cache of {self._context.num_cells} tokens has no room for one solution more; "
                 "lower --n or --max-tokens, or solve fewer problems at once"
             )
-        node = self._nodes[steps[-1]]
+        node = self._nodes[spare[-1]]
         self._done.extend(Drafted(draft, (), 0, 0, 0.0) for draft in node.waiting)
-        self.release([steps[-1]])
+        self.release([spare[-1]])
 
     def _piece(self, token: int) -> bytes:
         piece = self._pieces.get(token)

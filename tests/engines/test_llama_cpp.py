@@ -216,33 +216,63 @@ def test_engines_can_be_loaded_and_closed_again_and_again():
 
 def test_prompts_that_together_overfill_the_cache_are_an_error_that_says_what_to_lower():
     engine = LlamaCppEngine(NANO, max_sequences=4, num_cells=256)
-    crowd = [opened(engine, "Ana has 3 apples. " * 12 + f"Ben has {number}.") for number in range(3)]
+    crowd = [opened(engine, "Ana has 3 apples. " * 30 + f"Ben has {number}.") for number in range(3)]
     with pytest.raises(EdgesearchError, match=r"KV cache.*--n"):
         run(engine, [Draft(root, WARM, 0, 400, is_to_end=True, is_last_use=False) for root in crowd])
     engine.close()
 
 
-def test_a_full_cache_prunes_a_step_wise_search_instead_of_failing_it():
+def test_a_draft_for_which_kept_prompts_leave_no_room_is_cut_off_and_told():
+    engine = LlamaCppEngine(NANO, max_sequences=4, num_cells=256)
+    crowd = [opened(engine, "Ana has 3 apples. " * 12 + f"Ben has {number}.") for number in range(3)]
+    drafts = run(engine, [Draft(root, WARM, 0, 400, is_to_end=True, is_last_use=False) for root in crowd])
+    engine.close()
+    assert {drafted.beam.finish for drafted in drafts} <= {"length", "stop"}
+    assert "length" in {drafted.beam.finish for drafted in drafts}
+    assert any("cut off" in warning for warning in engine.warnings)
+
+
+@pytest.mark.parametrize("name", ["beam", "revision_vote"])
+@pytest.mark.parametrize("num_cells", [256, 512])
+def test_a_full_cache_prunes_a_search_instead_of_failing_it(name, num_cells):
     from edgesearch import search
     from edgesearch.driver import Driver, Job
     from edgesearch.search.base import SearchConfig
     from edgesearch.types import Sampling
     from edgesearch.verifiers.scripted import ScriptedVerifier
 
-    engine = LlamaCppEngine(NANO, max_sequences=16, num_cells=256)
+    engine = LlamaCppEngine(NANO, max_sequences=16, num_cells=num_cells)
     driver = Driver(engine, ScriptedVerifier(lambda beam, index: 0.5))
     prompt = Prompt("Ana has 12 apples. " * 20 + PROBLEM)
     config = SearchConfig(n=16, m=4)
     sampling = Sampling(temperature=1.0, top_k=0)
-    driver.submit(Job(prompt, search.strategy("beam"), config, sampling, Budget(600).start(), max_tokens=200))
+    driver.submit(Job(prompt, search.strategy(name), config, sampling, Budget(600).start(), max_tokens=200))
     results = []
     while not results:
         results = driver.turn()
     [(_, result)] = results
     assert result.candidates
-    assert any("cut off" in warning for warning in engine.warnings)
+    is_told = any("cut off" in text or "did not fit" in text for text in (*engine.warnings, *result.warnings))
+    assert is_told == ((name, num_cells) != ("beam", 512))
     assert engine._nodes == {}
     engine.close()
+
+
+def test_a_prompt_that_grew_from_another_goes_on_from_its_cells():
+    engine = LlamaCppEngine(NANO, max_sequences=4)
+    root = opened(engine)
+    [first] = run(engine, [Draft(root, GREEDY, 0, 200, is_to_end=True, is_last_use=False)])
+    prompt = Prompt(root.prompt.user, attempts=(first.beam.text,), base=root.prompt.id)
+    length = len(engine.open(prompt))
+    [second] = run(engine, [Draft(Beam(prompt), GREEDY, 0, 200, is_to_end=True)])
+    alone = Prompt(prompt.user, attempts=prompt.attempts)
+    engine.open(alone)
+    [undisturbed] = run(engine, [Draft(Beam(alone), GREEDY, 0, 200, is_to_end=True)])
+    engine.close()
+    assert second.beam.text == undisturbed.beam.text
+    assert second.prefilled_tokens + second.reused_tokens == length
+    assert second.reused_tokens > 20  # what both prompts begin with
+    assert undisturbed.prefilled_tokens == length
 
 
 def test_a_small_n_leaves_room_for_one_long_solution():
