@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from fake_pipeline import Loader, command
+from interruptible import hear_interrupts
 
 FAKE_PROGRAM = Path(__file__).with_name("fake_pipeline.py")
 COLOR_VARIABLES = ("NO_COLOR", "FORCE_COLOR", "EDGESEARCH_DEBUG")
@@ -78,8 +78,3 @@ def part(main: click.Command) -> Callable[[str], Any]:
     """A module of the command's package, which code does not import by name."""
     package = type(main).__module__.rpartition(".")[0]
     return lambda name: importlib.import_module(f"{package}.{name}")
-
-
-def hear_interrupts() -> None:
-    """Undoes the ignored SIGINT of a background job, which children inherit."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from interruptible import hear_interrupts
 
 Run = Callable[..., Result]
 
@@ -56,11 +57,6 @@ def store(tmp_path: Path) -> str:
 def error_of(result: Result) -> str:
     assert "Traceback" not in result.stderr
     return result.stderr.splitlines()[-1]
-
-
-def hear_interrupts() -> None:
-    """A shell's background job, such as this test run may be, ignores SIGINT, and its children inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 # -- running -----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from interruptible import hear_interrupts
 
 PROBLEM = "Ana has 12 apples. Ben has twice as many as Ana. How many apples do Ana and Ben have together?"
 COMMAND = shutil.which("edgesearch", path=str(Path(sys.executable).parent)) or "edgesearch"
@@ -107,11 +108,6 @@ def test_a_home_that_cannot_be_written_is_no_obstacle(tmp_path: Path):
     blocked.write_text("not a folder", encoding="utf-8")
     environment = {**os.environ, "HOME": str(blocked), "XDG_CACHE_HOME": str(blocked)}
     assert edgesearch("solve", PROBLEM, env=environment).stdout == "36\n"
-
-
-def hear_interrupts() -> None:
-    """A shell's background job, such as this test run may be, ignores SIGINT, and its children inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent the POSIX way")

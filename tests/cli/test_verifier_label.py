@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from conftest import hear_interrupts
+from interruptible import hear_interrupts
 
 Run = Callable[..., Result]
 COMMAND = shutil.which("edgesearch", path=str(Path(sys.executable).parent)) or "edgesearch"
