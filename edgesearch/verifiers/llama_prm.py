@@ -24,13 +24,14 @@ from edgesearch.engines import memory, threads
 from edgesearch.engines.gguf_header import GgufHeader, read_header
 from edgesearch.engines.llama_native import MAX_SEQUENCES, NativeModel
 from edgesearch.errors import ContextOverflow, EdgesearchError, IntegrityError, UsageError
-from edgesearch.types import Beam, Prompt, Step
+from edgesearch.types import Beam, Prompt
 from edgesearch.verifiers import prm_format
 from edgesearch.verifiers.base import Judged, VerifierInfo
 from edgesearch.verifiers.llama_rows import SAME, LlamaRows, Past, Row
 from edgesearch.verifiers.prm_format import PrmFormat
 from edgesearch.verifiers.prm_readout import Head, Readout, TokenPair
 from edgesearch.verifiers.prm_text import PrmText
+from edgesearch.verifiers.prm_turns import own_text
 
 MIN_SOLUTION_TOKENS = 32
 """A problem must leave room for a solution of this many."""
@@ -367,14 +368,6 @@ class LlamaPrm:
                 break
         self._rows.release(past)
         return best
-
-
-def own_text(step: Step, delimiter: str) -> str:
-    """A step's text without its delimiter and the blanks around it; empty where it holds nothing else."""
-    text, mark = step.text.strip(), delimiter.strip()
-    while mark and text.endswith(mark):
-        text = text.removesuffix(mark).rstrip()
-    return text
 
 
 def _solver_tokens(beam: Beam, row: Row) -> int:

@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from edgesearch.errors import UsageError
-from edgesearch.types import Beam, Prompt, Step
+from edgesearch.types import Beam, Prompt
 from edgesearch.verifiers.onnx_graph import SAME
 from edgesearch.verifiers.plain_tokenizer import PlainTokenizer
+from edgesearch.verifiers.prm_turns import own_text
 
 Part = int | str
 """A token id, or a text in which `{problem}` or `{step}` stands for what is said."""
@@ -80,14 +81,6 @@ class TokenLayout:
             raise ValueError("flattened must be a text")
         prompt, first, following = (_parts(name, table[name]) for name in _PLACES)
         return cls(prompt, first, following, table["flattened"])
-
-
-def own_text(step: Step, delimiter: str) -> str:
-    """A step's text without its delimiter and the blanks around it; empty where it holds nothing else."""
-    text, mark = step.text.strip(), delimiter.strip()
-    while mark and text.endswith(mark):
-        text = text.removesuffix(mark).rstrip()
-    return text
 
 
 def _parts(name: str, parts: object) -> tuple[Part, ...]:

@@ -25,15 +25,12 @@ from itertools import pairwise
 
 from edgesearch.engines.llama_native import NativeModel
 from edgesearch.errors import IntegrityError
-from edgesearch.prompt import ASK_AGAIN, ChatTemplate
+from edgesearch.prompt import ChatTemplate
 from edgesearch.types import Prompt
 from edgesearch.verifiers.prm_format import PrmFormat
+from edgesearch.verifiers.prm_turns import Piece, three_turns, turn_parts
 
-_Pieces = list[str | int]
-"""Plain text and ids of control tokens, in order."""
-
-_USER, _ANSWERS = "\ue000user\ue001", ("\ue000first\ue001", "\ue000second\ue001")
-"""Stand-ins for what is said in a chat."""
+_Pieces = list[Piece]
 
 
 class PrmText:
@@ -185,13 +182,11 @@ class PrmText:
             texts.append(text)
             return [-len(texts)]
 
-        chat = Prompt(_USER, self._format.system, attempts=_ANSWERS)
-        pieces = [texts[-token - 1] if token < 0 else token for token in self._template.encode(chat, noted)]
-        parts = _split(pieces, (_USER, *_ANSWERS, ASK_AGAIN))
-        is_regular = len(parts) == 6 and parts[1] == parts[3] == parts[5] and parts[2] == parts[4]
-        if not is_regular or not all(any(isinstance(piece, int) for piece in part) for part in parts[1:3]):
+        chat = self._template.encode(three_turns(self._format.system), noted)
+        parts = turn_parts([texts[-token - 1] if token < 0 else token for token in chat])
+        if parts is None:
             raise self._unfit("has a chat template that does not put every turn between the same control tokens")
-        return parts[0], parts[1], parts[2]
+        return parts
 
     def _encode(self, pieces: _Pieces) -> list[int]:
         """Ids of pieces; texts side by side are one text, since tokenisers merge across the seam."""
@@ -204,16 +199,3 @@ class PrmText:
             ids += [*self._plain(text), piece]
             text = ""
         return ids + self._plain(text)
-
-
-def _split(pieces: _Pieces, marks: Sequence[str]) -> list[_Pieces]:
-    """The pieces between marks."""
-    pattern = re.compile("(" + "|".join(map(re.escape, marks)) + ")")
-    parts: list[_Pieces] = [[]]
-    for piece in pieces:
-        for bit in pattern.split(piece) if isinstance(piece, str) else [piece]:
-            if bit in marks:
-                parts.append([])
-            elif bit != "":
-                parts[-1].append(bit)
-    return parts

@@ -24,8 +24,9 @@ from edgesearch.engines.llama_native import NativeContext, NativeModel, library
 from edgesearch.errors import ContextOverflow, EdgesearchError, IntegrityError, ModelNotFound, UsageError
 from edgesearch.search.base import SearchConfig
 from edgesearch.types import Beam, Finish, Prompt, Sampling, Step, next_id
-from edgesearch.verifiers.llama_prm import LlamaPrm, load_llama_prm, own_text
+from edgesearch.verifiers.llama_prm import LlamaPrm, load_llama_prm
 from edgesearch.verifiers.prm_format import PRESETS, PrmFormat
+from edgesearch.verifiers.prm_turns import own_text
 
 EXACT = 1e-4  # batches change the order of sums
 SHEPHERD = replace(PRESETS["math-shepherd"], separator=" boxes")

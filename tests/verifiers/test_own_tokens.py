@@ -17,9 +17,10 @@ from edgesearch.types import Beam, Prompt, Step
 from edgesearch.verifiers.export.layouts import choose_format, lay_out, score_tokens
 from edgesearch.verifiers.export.source import Source, open_source
 from edgesearch.verifiers.onnx_graph import SAME
-from edgesearch.verifiers.own_tokens import OwnTokens, TokenLayout, own_text
+from edgesearch.verifiers.own_tokens import OwnTokens, TokenLayout
 from edgesearch.verifiers.plain_tokenizer import PlainTokenizer
 from edgesearch.verifiers.prm_format import PRESETS, PrmFormat
+from edgesearch.verifiers.prm_turns import own_text
 
 PROBLEM = "Ana has 22 apples. How many?"
 STEPS = ("22-17=5", "The answer is 5")

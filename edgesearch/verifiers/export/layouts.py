@@ -7,22 +7,19 @@ exported file, so that no template runs where the verifier does.
 Not covered: tokenising problems and steps (own_tokens.py).
 """
 
-import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgesearch.errors import IntegrityError, ModelNotFound, UsageError
-from edgesearch.prompt import ASK_AGAIN, ChatTemplate
+from edgesearch.prompt import ChatTemplate
 from edgesearch.types import Prompt
 from edgesearch.verifiers import prm_format
 from edgesearch.verifiers.export.heads import HeadKind
 from edgesearch.verifiers.export.source import Source
 from edgesearch.verifiers.own_tokens import PROBLEM, STEP, Part, TokenLayout
 from edgesearch.verifiers.prm_format import PRESETS, PrmFormat
-
-_USER, _ANSWERS = "\ue000user\ue001", ("\ue000first\ue001", "\ue000second\ue001")
-"""Stand-ins for what is said in a chat."""
+from edgesearch.verifiers.prm_turns import USER, three_turns, turn_parts
 
 
 def choose_format(source: Source, head: HeadKind | None, wanted: str | None) -> tuple[str, PrmFormat]:
@@ -108,13 +105,13 @@ class _Writer:
         if self._format.layout == "turns":
             return TokenLayout(*self._turns(), flattened=flattened)
         if self._format.layout == "assistant":
-            prompt = self._begun(self._chat(Prompt(_USER, self._format.system)))
+            prompt = self._begun(self._chat(Prompt(USER, self._format.system)))
         else:
-            prompt = self._begun([_USER + self._format.problem_suffix])
+            prompt = self._begun([USER + self._format.problem_suffix])
         ending = self._separator()
         first: tuple[Part, ...] = (self._format.first_prefix + STEP, *ending)
         following: tuple[Part, ...] = (self._format.next_prefix + STEP, *ending)
-        return TokenLayout(_told(prompt, _USER, PROBLEM), first, following, flattened=flattened)
+        return TokenLayout(_told(prompt, USER, PROBLEM), first, following, flattened=flattened)
 
     def single(self, text: str) -> int:
         """The id of a score token; a space that the vocabulary puts before it is not part of it."""
@@ -171,11 +168,10 @@ class _Writer:
 
         They are cut from a chat of three turns, in which all turns must look alike.
         """
-        parts = _split(self._chat(Prompt(_USER, self._format.system, attempts=_ANSWERS)), (_USER, *_ANSWERS, ASK_AGAIN))
-        is_regular = len(parts) == 6 and parts[1] == parts[3] == parts[5] and parts[2] == parts[4]
-        if not is_regular or not all(any(isinstance(part, int) for part in turn) for turn in parts[1:3]):
+        parts = turn_parts(self._chat(three_turns(self._format.system)))
+        if parts is None:
             raise self.unfit("has a chat template that does not write each turn alike, between control tokens")
-        opening, header, between = parts[:3]
+        opening, header, between = parts
         prompt = _joined([*opening, PROBLEM])
         first = _joined([self._format.first_prefix + STEP, *header])
         good = self._tokenizer.added.get(self._format.good, self._format.good)
@@ -196,16 +192,3 @@ def _joined(parts: Sequence[Part]) -> tuple[Part, ...]:
         else:
             joined.append(part)
     return tuple(part for part in joined if part != "")
-
-
-def _split(parts: Sequence[Part], marks: Sequence[str]) -> list[list[Part]]:
-    """The parts between marks."""
-    pattern = re.compile("(" + "|".join(map(re.escape, marks)) + ")")
-    between: list[list[Part]] = [[]]
-    for part in parts:
-        for bit in pattern.split(part) if isinstance(part, str) else [part]:
-            if bit in marks:
-                between.append([])
-            elif bit != "":
-                between[-1].append(bit)
-    return between
