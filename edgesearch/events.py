@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from edgesearch.types import Beam, Candidate, ModelNames, Solution, StrategyUsed
+from edgesearch.types import Beam, Candidate, Finish, ModelNames, Solution, StrategyUsed, WaveUsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,49 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class WaveStarted:
+    """One more search began; only in traced solves."""
+
+    number: int
+    """0 for the first; -1 for the safety lane, a greedy draft beside the search."""
+    root: int
+    """The node that its beams grow from."""
+    wave: WaveUsed
+
+
+@dataclass(frozen=True, slots=True)
+class Grew:
+    """A step was drawn: a new node of the search tree; only in traced solves."""
+
+    wave: int
+    node: int
+    parent: int
+    """The node it grew from: an earlier step, or the root (`WaveStarted.root`, or a prompt that shows attempts)."""
+    text: str
+    num_tokens: int
+    logprob: float
+    """Natural-log probability of the step under the solver."""
+    finish: Finish
+    proof: bool | None
+    """Whether the answer that it ends with is right, by an exact check; None where none can tell."""
+    at_s: float
+    """Seconds after the problem was accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The verifier scored a step; only in traced solves. A step drawn twice, token by token, is scored once."""
+
+    node: int
+    score: float
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Solved:
     """The end: always the last event of a problem."""
 
     solution: Solution
 
 
-Event = Started | Progress | Solved
+Event = Started | WaveStarted | Grew | Scored | Progress | Solved

@@ -17,6 +17,13 @@ Finish = Literal["stop", "step", "length", "deadline"]
 Aggregator = Literal["last", "min", "prod", "mean"]
 """How step scores become one score."""
 AGGREGATORS: tuple[Aggregator, ...] = ("last", "min", "prod", "mean")
+StopReason = Literal["proof", "dominance", "settled", "confidence", "no_time"]
+"""Why a search gave seconds back.
+
+`proof`: an answer is proven right. `dominance`: nothing that could still be drawn in time can change the answer.
+`settled`: more samples would hardly change it. `confidence`: it is as likely right as was asked for. `no_time`: no
+further solution could have been finished in time.
+"""
 CHECKS: tuple[str, ...] = ("arithmetic",)
 """Names of the exact checks (verifiers/checks.py) that a manifest may give."""
 
@@ -258,6 +265,10 @@ class Usage:
     """Prompt tokens the verifier read."""
     solver_flops: float = 0.0
     verifier_flops: float = 0.0
+    decode_passes: int = 0
+    """Passes of the engine while this problem had drafts under way; those of other problems shared them."""
+    verifier_calls: int = 0
+    """Calls of the verifier that judged beams of this problem."""
     kv_cells: int = 0
     """Most KV cells that were in use together."""
     peak_bytes: int | None = None
@@ -293,6 +304,38 @@ class StrategyUsed:
 
 
 @dataclass(frozen=True, slots=True)
+class WaveUsed:
+    """One search of those that a solve was made of."""
+
+    strategy: StrategyUsed
+    reason: str
+    """Why it was run, in one sentence."""
+    started_s: float
+    """Seconds after the problem was accepted."""
+    predicted_s: float
+    """How long it was expected to last."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanUsed:
+    """What the planner did, and what it expected."""
+
+    waves: tuple[WaveUsed, ...]
+    """In the order in which they began; never empty."""
+    least_s: float
+    """Seconds that one greedy solution was expected to take: the smallest budget that makes sense."""
+    difficulty: int | None = None
+    """Bin of the problem by its first drafts, 1 (easiest) to 5; None where no policy says."""
+    policy: str | None = None
+    """What the choices were taken from; None without a policy."""
+
+    @property
+    def reason(self) -> str:
+        """Why it went as it did, in one sentence."""
+        return self.waves[0].reason
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A finished or cut-off solution and its extracted answer."""
 
@@ -316,9 +359,10 @@ class Solution:
     """The chosen solution."""
     finish: Finish
     confidence: float | None
-    """Share of the (score-weighted) vote that the answer holds among all candidates, in [0, 1]; not calibrated.
+    """That the answer is right, in [0, 1]; None where nothing says.
 
-    1 where the answer is proven right and 0 where it is proven wrong.
+    A probability where `is_calibrated`, else the share of the (score-weighted) vote that the answer holds among all
+    candidates. 1 where the answer is proven right and 0 where it is proven wrong.
     """
     budget_s: float
     wall_s: float
@@ -343,5 +387,11 @@ class Solution:
 
     A search ends as soon as it has an answer that is proven right.
     """
-    early_stop: Literal["dominance", "confidence"] | None = None
-    """Why no more samples were drawn: none left could change the vote, or it was as sure as asked for; else None."""
+    early_stop: "StopReason | None" = None
+    """Why seconds were given back; None where the search ran to its deadline, or to the end of what was asked for."""
+    is_calibrated: bool = False
+    """Whether `confidence` is a probability that was fitted to graded answers (planner/confidence.py)."""
+    agreement: float | None = None
+    """Share of the vote that the answer holds, in [0, 1]; None with fewer than two answers to compare."""
+    plan: "PlanUsed | None" = None
+    """What the planner did; None where nothing was planned."""

@@ -1,0 +1,137 @@
+"""How the vote stands: kept up as candidates come in, so that asking costs nothing.
+
+A search that is planned while it runs asks after every few tokens whether to go on. Counting all candidates each time
+would cost more than drawing them, so each one is counted once, when it has its score or will not get any.
+
+Votes are over canonical answers and weigh what the candidate's score says (1 where there are no scores), as in the
+choice at the end (choice.py). Answers that an exact check proved wrong have no vote; one that is proven right has all.
+"""
+
+import functools
+import math
+from dataclasses import dataclass
+
+from edgesearch import answer
+from edgesearch.types import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The vote at one moment."""
+
+    answer: str | None
+    """In the lead, as its first voter spelled it; None where nobody voted."""
+    share: float
+    """Of all weight cast, the leader's: in [0, 1]; 0 where nobody voted."""
+    weight: float
+    """The leader's."""
+    rival_weight: float
+    """That of the second."""
+    num_votes: int
+    """For the leader."""
+    num_rival_votes: int
+    """For the answer with the second most weight."""
+    num_cast: int
+    """For all answers."""
+    num_candidates: int
+    """Counted, with or without an answer, proven or not."""
+    num_disproven: int
+    """Candidates whose answer is proven wrong."""
+    best_score: float | None
+    """Highest score among the leader's voters; None without scores."""
+    mean_score: float | None
+    """Mean score of all scored candidates, which says how hard the problem is; None without scores."""
+    is_proven: bool
+    """Whether an answer is proven right."""
+
+
+@dataclass(slots=True)
+class _Class:
+    """The voters of one canonical answer."""
+
+    spelling: str
+    weight: float = 0.0
+    num_votes: int = 0
+    best: Candidate | None = None
+    best_score: float = -1.0
+
+
+class Tally:
+    """Counts candidates once each. Owned by one search."""
+
+    def __init__(self) -> None:
+        self._classes: dict[str, _Class] = {}
+        self._num_candidates = self._num_disproven = self._num_scored = 0
+        self._scores = self._weight = 0.0
+        self._proven: Candidate | None = None
+        self._disproven: Candidate | None = None
+        self._standing: Standing | None = None
+
+    def add(self, candidate: Candidate) -> None:
+        """Counts a candidate whose score, if it is to have one, is known."""
+        self._standing = None
+        self._num_candidates += 1
+        if candidate.score is not None:
+            self._num_scored += 1
+            self._scores += candidate.score
+        if candidate.answer is None:
+            return
+        if candidate.beam.proof is False:
+            self._num_disproven += 1
+            self._disproven = self._disproven or candidate
+            return
+        if candidate.beam.proof:
+            self._proven = self._proven or candidate
+        self._vote(candidate, candidate.answer)
+
+    def _vote(self, candidate: Candidate, stated: str) -> None:
+        weight = 1.0 if candidate.score is None else candidate.score
+        voters = self._classes.setdefault(_canonical(stated), _Class(stated))
+        voters.num_votes += 1
+        voters.weight += weight
+        self._weight += weight
+        score = -0.5 if candidate.score is None else candidate.score
+        if score > voters.best_score:
+            voters.best, voters.best_score = candidate, score
+
+    @property
+    def best(self) -> Candidate | None:
+        """The best voter of the leader; one that is proven right before all; where nobody voted, one proven wrong."""
+        if self._proven is not None:
+            return self._proven
+        leader = max(self._classes.values(), key=lambda voters: voters.weight, default=None)
+        return leader.best if leader is not None else self._disproven
+
+    def standing(self) -> Standing:
+        """The vote as it is now."""
+        if self._standing is None:
+            self._standing = self._count()
+        return self._standing
+
+    def _count(self) -> Standing:
+        ranked = sorted(self._classes.values(), key=lambda voters: -voters.weight)  # the first of equals stays first
+        leader, rival = [*ranked, None, None][:2]
+        is_scored = self._num_scored > 0
+        return Standing(
+            answer=leader.spelling if leader is not None else None,
+            share=_share(leader.weight, self._weight) if leader is not None else 0.0,
+            weight=leader.weight if leader is not None else 0.0,
+            rival_weight=rival.weight if rival is not None else 0.0,
+            num_votes=leader.num_votes if leader is not None else 0,
+            num_rival_votes=rival.num_votes if rival is not None else 0,
+            num_cast=sum(voters.num_votes for voters in ranked),
+            num_candidates=self._num_candidates,
+            num_disproven=self._num_disproven,
+            best_score=max(0.0, leader.best_score) if leader is not None and is_scored else None,
+            mean_score=self._scores / self._num_scored if is_scored else None,
+            is_proven=self._proven is not None,
+        )
+
+
+def _share(weight: float, total: float) -> float:
+    return min(1.0, weight / total) if total > 0 and math.isfinite(total) else 0.0
+
+
+@functools.lru_cache(maxsize=4096)
+def _canonical(stated: str) -> str:
+    return answer.canonical(stated)
