@@ -25,6 +25,8 @@ def solution_object(solution: Solution, seed: int) -> dict[str, object]:
         "text": solution.text,
         "finish": solution.finish,
         "confidence": solution.confidence,
+        "is_calibrated": solution.is_calibrated,
+        "agreement": solution.agreement,
         "proof": solution.proof,
         "budget_s": solution.budget_s,
         "wall_s": solution.wall_s,
@@ -39,6 +41,7 @@ def solution_object(solution: Solution, seed: int) -> dict[str, object]:
         ],
         "num_candidates": len(solution.candidates),
         "early_stop": solution.early_stop,
+        "plan": None if solution.plan is None else {**asdict(solution.plan), "reason": solution.plan.reason},
         "seed": seed,
     }
 

@@ -8,11 +8,11 @@ import math
 import os
 import time
 from collections.abc import Callable
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Protocol
 
 from edgesearch.events import Event, Progress, Solved, Started
-from edgesearch.types import Beam, Solution, StrategyUsed, Usage
+from edgesearch.types import Beam, Solution, StopReason, StrategyUsed, Usage
 
 from .terminal import can_repaint, note, one_line, visible
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SECONDS_PER_PAINT = 0.25
 SECONDS_PER_LINE = 1.0
 MAX_BEAMS_SHOWN = 6
+_MAX_RUNS = 6
 _MAX_PREVIEW_CHARS = 400  # rich measures every character it is given
 
 # ------------------------------------------------------------------------------------------------- views
@@ -204,22 +205,52 @@ def score_text(score: float | None) -> str:
     return "-" if score is None else f"{score:.2f}"
 
 
-_STOPPED = {
+_STOPPED: dict[StopReason | None, str] = {
     None: "",
-    "dominance": ", stopped early: no sample left could change the vote",
-    "confidence": ", stopped early: the vote was as sure as asked for",
+    "proof": "",  # said of the confidence
+    "dominance": ", stopped early: nothing left could change the vote",
+    "settled": ", stopped early: more samples would hardly change the vote",
+    "confidence": ", stopped early: as sure as asked for",
+    "no_time": ", stopped early: no further solution could end in time",
 }
 
 
 def summary_line(solution: Solution) -> str:
     """What was done for an answer."""
     confidence = "none" if solution.confidence is None else f"{solution.confidence:.2f}"
+    confidence += "" if solution.is_calibrated or solution.proof is not None else " of the vote"
     confidence += {True: " (proven right)", False: " (proven wrong)", None: ""}[solution.proof]
+    waves = len(solution.plan.waves) if solution.plan is not None else 1
+    more = f" and {counted(waves - 1, 'search', 'searches')} more" if waves > 1 else ""
     return (
-        f"{strategy_words(solution.strategy)}, {solution.wall_s:.2f} s of {seconds(solution.budget_s)}, "
+        f"{strategy_words(solution.strategy)}{more}, {solution.wall_s:.2f} s of {seconds(solution.budget_s)}, "
         f"confidence {confidence}, {counted(len(solution.candidates), 'candidate')}"
         f"{_STOPPED[solution.early_stop]}"
     )
+
+
+def explain_line(solution: Solution) -> str:
+    """What the planner did, and why, in one line."""
+    plan = solution.plan
+    if plan is None:
+        return "nothing was planned"
+    runs = [(words, len(list(group))) for words, group in groupby(_wave_words(wave.strategy) for wave in plan.waves)]
+    searches = ", then ".join(words if count == 1 else f"{count} x {words}" for words, count in runs[:_MAX_RUNS])
+    searches += ", ..." if len(runs) > _MAX_RUNS else ""
+    difficulty = "" if plan.difficulty is None else f"; difficulty {plan.difficulty} of 5 by the first drafts"
+    source = "" if plan.policy is None else f"; policy: {plan.policy}"
+    ended = _STOPPED[solution.early_stop].removeprefix(", stopped early: ")
+    if solution.early_stop == "proof":
+        ended = "an answer is proven right"
+    ended = ended or ("the budget was spent" if solution.finish == "deadline" else "the search was complete")
+    return one_line(
+        f"plan: {searches} ({plan.reason}); ended after {solution.wall_s:.2f} s: {ended}{difficulty}"
+        f"; one solution should take {plan.least_s:.2g} s{source}"
+    )
+
+
+def _wave_words(strategy: StrategyUsed) -> str:
+    return f"{strategy.name} n={strategy.n}"
 
 
 def detail_lines(solution: Solution) -> list[str]:
@@ -276,6 +307,6 @@ def seconds(duration_s: float) -> str:
     return f"{duration_s * 1000:g} ms" if duration_s < 1 else f"{duration_s:g} s"
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str, nouns: str = "") -> str:
     """A number and its noun."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"

@@ -56,6 +56,7 @@ class Search:
     temperature: float | None
     options: dict[str, str]
     early_stop: float | None
+    confidence: float
     seed: int
 
 
@@ -69,6 +70,7 @@ class Source:
     max_tokens: int | None
     threads: int | None
     is_checked: bool
+    policy: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Output:
     is_verbose: bool
     is_quiet: bool
     has_progress: bool
+    is_explained: bool
 
     def __post_init__(self) -> None:
         if self.is_quiet and self.is_verbose:
@@ -247,6 +250,21 @@ def _plain(value: object) -> str:
     help="End a vote once it is this sure; 1: once no sample still drawn can change it.",
 )
 @click.option(
+    "--confidence",
+    type=click.FloatRange(0.5, 1, min_open=True),
+    callback=_finite,
+    default=0.95,
+    show_default=True,
+    metavar="PROBABILITY",
+    help="End --strategy auto once the answer is right with this (calibrated) probability; 1: never for that.",
+)
+@click.option(
+    "--policy",
+    show_default="that of the models, if there is one",
+    metavar="FILE",
+    help="What `edgesearch tune` measured of these models, for --strategy auto.",
+)
+@click.option(
     "--n",
     type=click.IntRange(1, 4096),
     show_default="what the budget allows",
@@ -348,6 +366,7 @@ def _plain(value: object) -> str:
 @click.option(
     "--show-steps", is_flag=True, show_default="the answer alone", help="Print the steps and their scores, too."
 )
+@click.option("--explain", "is_explained", is_flag=True, show_default="no", help="Tell in a line how it was planned.")
 @click.option("-v", "--verbose", "is_verbose", is_flag=True, show_default="no", help="Tell the models and counters.")
 @click.option("-q", "--quiet", "is_quiet", is_flag=True, show_default="no", help="Tell warnings and errors only.")
 @click.option("--no-progress", is_flag=True, show_default="show", help="Show no progress while it runs.")
@@ -356,10 +375,11 @@ def solve(
     ctx: click.Context, problem: str | None, jsonl: str | None, budget_s: float,
     model: str, verifier: str, no_check: bool, threads: int | None,
     strategy: str, n: int | None, m: int, aggregator: str | None,
-    max_tokens: int | None, temperature: float | None, options: dict[str, str], early_stop: float | None, seed: int,
+    max_tokens: int | None, temperature: float | None, options: dict[str, str], early_stop: float | None,
+    confidence: float, policy: str | None, seed: int,
     endpoint: str | None, api_key_env: str | None, like: str | None, template: str | None, mode: "Mode",
     concurrency: int,
-    is_json: bool, show_steps: bool, is_verbose: bool, is_quiet: bool, no_progress: bool,
+    is_json: bool, show_steps: bool, is_verbose: bool, is_quiet: bool, no_progress: bool, is_explained: bool,
 ) -> None:  # fmt: skip
     """Solve PROBLEM (text, - for standard input, or @FILE) within a budget and print the answer.
 
@@ -367,11 +387,13 @@ def solve(
     """
     if jsonl is not None and problem is not None:
         raise UsageError("give either a PROBLEM or --jsonl, not both")
-    search = Search(strategy, n, m, aggregator, max_tokens, temperature, options, early_stop, seed)
-    source = Source(model, verifier, n, max_tokens, threads, not no_check)
+    search = Search(strategy, n, m, aggregator, max_tokens, temperature, options, early_stop, confidence, seed)
+    source = Source(model, verifier, n, max_tokens, threads, not no_check, policy)
     _check_endpoint_flags(ctx, endpoint)
     server = None if endpoint is None else Server(endpoint, api_key_env, like, mode, template, concurrency)
-    output = Output(is_json or jsonl is not None, show_steps, is_verbose, is_quiet, not (no_progress or is_quiet))
+    output = Output(
+        is_json or jsonl is not None, show_steps, is_verbose, is_quiet, not (no_progress or is_quiet), is_explained
+    )
     with Interrupts() as interrupts, opened(jsonl) as stream:
         single = read_problem(problem) if stream is None else None
         if output.has_progress:
@@ -419,6 +441,7 @@ def _loaded(ctx: click.Context, source: Source) -> "Pipeline":
         max_tokens=source.max_tokens,
         num_threads=source.threads,
         check=source.is_checked,
+        policy=source.policy,
     )
 
 
@@ -502,6 +525,7 @@ class Run:
             temperature=search.temperature,
             options=search.options,
             early_stop=search.early_stop,
+            confidence=search.confidence,
             seed=search.seed,
         )
         try:
@@ -521,6 +545,8 @@ class Run:
         if not self.output.is_json:  # there they are in the object
             for warning in solution.warnings:
                 warn(warning)
+        if self.output.is_explained:
+            note(prefix + render.explain_line(solution))
         if self.output.is_quiet:
             return
         for line in render.detail_lines(solution) if self.output.is_verbose else []:
@@ -546,6 +572,18 @@ class Run:
         if solution.finish == "length":
             return "no answer: the solutions reached the token limit; try a larger --max-tokens"
         if solution.finish == "deadline" or not solution.candidates:
-            larger = render.seconds(2 * solution.budget_s).replace(" ", "")
-            return f"no answer within {render.seconds(solution.budget_s)}; try more, as in --budget {larger}"
+            return self._too_short(solution)
         return "no answer: no solution states one; read them with --show-steps, or try another --model"
+
+    def _too_short(self, solution: Solution) -> str:
+        """The smallest budget that makes sense, as far as is known."""
+        least_s = solution.plan.least_s if solution.plan is not None else 0.0
+        larger = render.seconds(_rounded_up(max(2 * least_s, 2 * solution.budget_s))).replace(" ", "")
+        told = f"; one solution should take about {render.seconds(_rounded_up(least_s))}" if least_s else ""
+        return f"no answer within {render.seconds(solution.budget_s)}{told}; try more, as in --budget {larger}"
+
+
+def _rounded_up(seconds: float) -> float:
+    """To two digits."""
+    digits = 1 - math.floor(math.log10(seconds)) if seconds > 0 else 0
+    return math.ceil(round(seconds * 10.0**digits, 6)) / 10.0**digits

@@ -18,6 +18,7 @@ and Hendrycks et al. 2021 (arXiv 2103.03874); the traps come from the public rep
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -425,6 +426,7 @@ def _order(value: _Value) -> tuple[bool, Fraction, str]:
 # ------------------------------------------------------------------------------------- equivalence and votes
 
 
+@functools.lru_cache(maxsize=8192)  # samples share their answers, and votes are counted again and again
 def canonical(answer: str) -> str:
     """The key of the answer's equivalence class, over which votes are counted; equal keys, equal answers.
 

@@ -28,6 +28,8 @@ class Choice:
     """In [0, 1]; None with no proof and fewer than two answers to compare."""
     is_unscored: bool = False
     """Whether scores were wanted and no candidate had one."""
+    share: float | None = None
+    """Of the vote that the answer holds, in [0, 1]; None with a proof, or fewer than two answers to compare."""
 
 
 def choose(candidates: Sequence[Candidate], selection: Selection) -> Choice:
@@ -56,7 +58,7 @@ def _elected(answered: Sequence[Candidate], selection: Selection) -> Choice:
         chosen, share = answered[vote.index], vote.share
     confidence = share if len(answered) > 1 else None
     is_unscored = selection in ("best", "weighted") and not is_scored and len(answered) > 1
-    return Choice(chosen, confidence, is_unscored)
+    return Choice(chosen, confidence, is_unscored, confidence)
 
 
 def _weights(answered: Sequence[Candidate], selection: Selection) -> list[float] | None:

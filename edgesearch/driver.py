@@ -6,151 +6,87 @@ candidates that it has; so is one that ends by itself. Nothing is done twice: a 
 beams that were drawn with the same tokens. Where there is an exact check, each finished solution goes through it once,
 before anything else reads it, and a search with an answer that is proven right is closed at once.
 
-Not covered: choosing among candidates (choice.py), planning widths (planner).
+A job with a planner is made of waves: it is asked, after every new candidate and when few drafts are left under way,
+whether to start another search or to stop. Near the deadline, solutions under way are made to state their answer where
+none is in hand.
+
+Not covered: choosing among candidates (choice.py), planning (planner), what is kept of a job (under_way.py).
 """
 
 import dataclasses
 import itertools
+import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
 
-from edgesearch import answer
-from edgesearch.budget import Deadline
+from edgesearch import search
+from edgesearch.budget import Clock, Deadline
+from edgesearch.choice import choose
 from edgesearch.engines.base import Draft, Drafted, Engine
 from edgesearch.engines.sampling import mix_seed
 from edgesearch.errors import ContextOverflow, UsageError
-from edgesearch.search.base import Expand, Judge, Request, Search, SearchConfig, Strategy
-from edgesearch.search.early_stop import EarlyStop, Reason, verdict
-from edgesearch.search.select import aggregate
-from edgesearch.types import Beam, Candidate, Prompt, Sampling, Usage
+from edgesearch.events import Event, Grew, Scored, WaveStarted
+from edgesearch.jobs import LANE, Job, JobResult, JobView, Situation, Wave
+from edgesearch.search.base import Expand, Judge, SearchConfig, Strategy
+from edgesearch.search.early_stop import verdict
+from edgesearch.types import Beam, Candidate, Forcing
+from edgesearch.under_way import Key, RunningJob, RunningWave, final_s, new_tokens, rebased, truncated
 from edgesearch.verifiers.base import Verifier
 from edgesearch.verifiers.checks import Check, prove
 
-_FINAL_S = 0.008
-"""Kept back before a deadline for selecting and printing; less of a budget that is short itself."""
-_FINAL_SHARE, _LEAST_FINAL_S = 0.2, 0.002
-"""Of a short budget: the share that is kept back, and what selecting takes in any case."""
 _JUDGE_TOKENS = 1024
 """Solution tokens judged in one call at most, so that the clock is looked at in between."""
 _EAGER_BEAMS = 8
 """Finished samples that are judged together while others are still being drawn."""
 _PESSIMISM = 1.25
 """How much longer than measured a verifier call is taken to last."""
+_MAX_CLOSING_SHARE = 0.3
+"""Of the budget: the most that is left for stating answers near the deadline."""
 
-_Key = tuple[tuple[int, ...] | str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One problem to search, with everything that fixes how."""
-
-    prompt: Prompt
-    strategy: Strategy
-    config: SearchConfig
-    sampling: Sampling
-    deadline: Deadline
-    max_tokens: int
-    """Tokens a solution may have."""
-    options: Any = None
-    """The strategy's own settings; None for its defaults."""
-    seed: int = 0
-    early_stop: EarlyStop | None = None
-    """When samples that are still being drawn are given up because the vote is decided; None for never."""
-    has_safety_lane: bool = False
-    """Whether a greedy draft runs beside the search until the search has an answer in hand that is not proven wrong."""
-    id: str = ""
+_Waiting = list[tuple[RunningJob, RunningWave | None, Beam]]
+"""Beams that wait for a score, each with its job and, while it lives, its wave."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobResult:
-    """What a search left behind."""
+class Meter(Protocol):
+    """Watches how long passes of the engine last."""
 
-    job: Job
-    candidates: tuple[Candidate, ...]
-    """Finished solutions in the order they ended.
-
-    The safety lane's or cut-off ones only where no other has an answer, or only answers that are proven wrong.
-    """
-    is_cut: bool
-    """Whether the deadline ended the search."""
-    usage: Usage
-    early_stop: Reason | None = None
-    """Why the vote was decided before all samples were drawn; None where it was not."""
-    warnings: tuple[str, ...] = ()
-    """What the search could not do."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobView:
-    """A look at a running search."""
-
-    beams: tuple[tuple[Beam, float | None], ...]
-    candidates: tuple[Candidate, ...]
-    decoded_tokens: int
-
-
-@dataclass(slots=True, eq=False)
-class _Task:
-    """A job under way."""
-
-    job: Job
-    search: Search
-    max_tokens: int
-    """Tokens a solution may have: the job's limit, or what the verifier can read."""
-    request: Request | None = None
-    replies: list[Beam | None] = field(default_factory=list)
-    """To an Expand, filled as drafts come back."""
-    slots: dict[int, int] = field(default_factory=dict)
-    """Draft id to its place in `replies`."""
-    finished: list[Beam] = field(default_factory=list)
-    unjudged: dict[_Key, Beam] = field(default_factory=dict)
-    """Finished beams that wait for a score."""
-    judged: dict[_Key, Beam] = field(default_factory=dict)
-    frontier: list[Beam] = field(default_factory=list)
-    """Beams last seen alive."""
-    partial: list[Beam] = field(default_factory=list)
-    """Beams that were cut off."""
-    lane: Draft | None = None
-    """The safety lane's draft, until it is done or not needed any more."""
-    lane_id: int = -1
-    fallback: Beam | None = None
-    """The safety lane's finished solution."""
-    nodes: set[int] = field(default_factory=set)
-    seeds: dict[int, int] = field(default_factory=dict)
-    """The random stream of each beam that can grow, by its node, until a child goes on with it."""
-    prompt_lengths: dict[int, int] = field(default_factory=dict)
-    """Tokens of each prompt that was opened, by its id."""
-    answers: dict[int, str | None] = field(default_factory=dict)
-    """What finished beams state, by their node."""
-    drawn_s: dict[int, float] = field(default_factory=dict)
-    """When the last token of each beam was drawn, by its node: seconds on the deadline's clock."""
-    num_drafts: int = 0
-    samplings: dict[float, Sampling] = field(default_factory=dict)
-    """The job's settings at other temperatures."""
-    is_rollout: bool = False
-    """Whether what the current request draws is no candidate."""
-    is_over: bool = False
-    """Whether the strategy has ended."""
-    is_closing: bool = False
-    num_counted: int = 0
-    """Finished beams when their votes were last counted."""
-    early_stop: Reason | None = None
-    warnings: dict[str, None] = field(default_factory=dict)
-    usage: Usage = field(default_factory=Usage)
+    def observe(self, num_sequences: int, seconds: float) -> None:
+        """Books one pass; must be quick."""
+        ...
 
 
 class Driver:
     """Runs jobs to their end; used from one thread."""
 
-    def __init__(self, engine: Engine, verifier: Verifier | None, check: Check | None = None) -> None:
-        """Makes one; `check` must fit the problems that will be submitted."""
+    def __init__(
+        self,
+        engine: Engine,
+        verifier: Verifier | None,
+        check: Check | None = None,
+        *,
+        meter: Meter | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """Makes one.
+
+        Args:
+            engine: drafts.
+            verifier: scores; None where no job needs scores.
+            check: an exact check that fits the problems that will be submitted.
+            meter: is told how long each pass lasts.
+            clock: what the meter's passes are measured by.
+        """
         self._engine = engine
         self._verifier = verifier
         self._check = check
-        self._tasks: dict[int, _Task] = {}
-        self._task_of_draft: dict[int, _Task] = {}
-        self._task_ids = itertools.count()
+        self._meter = meter
+        self._clock = clock
+        self._jobs: dict[int, RunningJob] = {}
+        self._owners: dict[int, tuple[RunningJob, RunningWave | None]] = {}
+        """Of each draft under way; no wave for the safety lane of a job without a planner."""
+        self._numbers = itertools.count()
+
+    # -- from outside ----------------------------------------------------------------------------------------------
 
     def submit(self, job: Job) -> int:
         """Accepts a job and returns its number.
@@ -161,19 +97,60 @@ class Driver:
             ContextOverflow: its prompt does not fit.
         """
         self._check_verifier(job.strategy)
-        root = Beam(job.prompt)
-        options = job.strategy.options() if job.options is None else job.options
-        job.strategy.check(job.config, options)
-        task = _Task(job, job.strategy.run(root, job.config, options), max_tokens=job.max_tokens)
+        job.strategy.check(job.config, job.first.options)
+        running = RunningJob(job, max_tokens=job.max_tokens)
         token_ids = self._engine.open(job.prompt)
         try:
-            self._begin(task, root, token_ids)
+            self._begin(running, token_ids)
         except BaseException:
-            self._release(task, {job.prompt.id})
+            self._release(running, {job.prompt.id})
             raise
-        number = next(self._task_ids)
-        self._tasks[number] = task
+        number = next(self._numbers)
+        self._jobs[number] = running
         return number
+
+    def turn(self) -> list[tuple[int, JobResult]]:
+        """One round for all jobs: deadlines, scores, one pass of the engine. Returns the jobs that ended."""
+        self._judge_waiting()
+        for running in self._jobs.values():
+            self._go_on(running)
+        if self._owners and not all(self._must_end(running) for running in self._jobs.values()):
+            self._advance()
+        return self._collect_ended()
+
+    def view(self, number: int) -> JobView:
+        """How a running job stands."""
+        running = self._jobs[number]
+        living = {beam.node: (wave, beam) for wave in running.waves for beam in wave.frontier}
+        beams = [(beam, running.score(self._scored(running, wave, beam))) for wave, beam in living.values()]
+        beams.sort(key=lambda pair: -1.0 if pair[1] is None else pair[1], reverse=True)
+        best, count = running.tally.best, len(running.candidates)
+        if best is None:  # nothing is counted yet, or one search is all
+            candidates = self._candidates(running)
+            best, count = choose(candidates, running.job.selection).candidate, len(candidates)
+        return JobView(tuple(beams), best, count, running.usage.decoded_tokens)
+
+    def events(self, number: int) -> list[Event]:
+        """What a traced job did since it was asked last."""
+        running = self._jobs[number]
+        events, running.events = running.events, []
+        return events
+
+    def close(self) -> None:
+        """Drops all jobs without their results; the engine and the verifier hold nothing of them afterwards.
+
+        For a solve that was abandoned or failed: nothing is judged, and no state is relied on.
+        """
+        self._engine.clear()
+        for running in self._jobs.values():
+            for wave in running.waves:
+                wave.search.close()
+            if self._verifier is not None:
+                self._verifier.release(running.nodes)
+        self._jobs.clear()
+        self._owners.clear()
+
+    # -- beginning -------------------------------------------------------------------------------------------------
 
     def _check_verifier(self, strategy: Strategy) -> None:
         if not strategy.needs_scores:
@@ -186,218 +163,269 @@ class Driver:
                 "only; use --strategy best_of_n or weighted"
             )
 
-    def _begin(self, task: _Task, root: Beam, token_ids: Sequence[int]) -> None:
-        job = task.job
-        task.prompt_lengths[job.prompt.id] = len(token_ids)
-        task.max_tokens = min(task.max_tokens, self._verifier_room(job, len(token_ids)))
-        task.nodes.add(job.prompt.id)
-        task.usage = dataclasses.replace(task.usage, prompt_tokens=len(token_ids))
-        if job.strategy.needs_scores and self._verifier is not None:
-            self._open_verifier(task, token_ids)
+    def _begin(self, running: RunningJob, token_ids: Sequence[int]) -> None:
+        job = running.job
+        running.prompt_lengths[job.prompt.id] = len(token_ids)
+        running.max_tokens = min(running.max_tokens, self._verifier_room(job, len(token_ids)))
+        running.prompts.add(job.prompt.id)
+        running.usage = dataclasses.replace(running.usage, prompt_tokens=len(token_ids))
+        if running.is_scored and self._verifier is not None:
+            self._open_verifier(running, token_ids)
         if job.has_safety_lane:
-            self._start_lane(task, root)
-        self._continue(task)
+            self._start_lane(running)
+        self._start_wave(running, job.first, 0)
 
-    def close(self) -> None:
-        """Drops all jobs without their results; the engine and the verifier hold nothing of them afterwards.
+    def _start_lane(self, running: RunningJob) -> None:
+        """A greedy draft beside the search: a wave of its own where there is a planner, else a fallback."""
+        job = running.job
+        greedy = Wave(search.strategy("greedy"), SearchConfig(1, 1, job.config.aggregator), reason="the safety lane")
+        if job.planner is not None:
+            self._start_wave(running, greedy, LANE)
+            return
+        self._trace_wave(running, LANE, greedy)
+        root = Beam(job.prompt)
+        running.lane = self._draft(
+            running, root, Expand([root], is_to_end=True, temperature=0.0), mix_seed(job.seed, 0)
+        )
+        running.lane_id = running.lane.id
+        self._owners[running.lane_id] = running, None
+        self._engine.start(running.lane)
 
-        For a solve that was abandoned or failed: nothing is judged, and no state is relied on.
-        """
-        self._engine.clear()
-        for task in self._tasks.values():
-            task.search.close()
-            if self._verifier is not None:
-                self._verifier.release(task.nodes)
-        self._tasks.clear()
-        self._task_of_draft.clear()
+    def _start_wave(self, running: RunningJob, wave: Wave, number: int) -> None:
+        job = running.job
+        seed = job.seed if number <= 0 else mix_seed(job.seed ^ 0x5EED, number)
+        config = wave.config if number <= 0 else dataclasses.replace(wave.config, seed=seed & 0x7FFFFFFF)
+        generator = wave.strategy.run(Beam(job.prompt), config, wave.options)
+        started = RunningWave(number, wave, generator, seed)
+        running.waves.append(started)
+        running.num_waves = max(running.num_waves, number + 1)
+        if number > 0:
+            running.begun.append(wave.begun(job.deadline.elapsed()))
+        self._trace_wave(running, number, wave)
+        self._continue(running, started)
 
-    def turn(self) -> list[tuple[int, JobResult]]:
-        """One round for all jobs: deadlines, scores, one pass of the engine. Returns the jobs that ended."""
-        self._judge_waiting()
-        for task in self._tasks.values():
-            self._continue(task)
-        if self._task_of_draft and not all(self._must_end(task) for task in self._tasks.values()):
-            for drafted in self._engine.advance(self._next_deadline()):
-                self._take(drafted)
-            for task in self._tasks.values():
-                self._count_votes(task)
-        return self._collect_ended()
-
-    def view(self, number: int) -> JobView:
-        """How a running job stands."""
-        task = self._tasks[number]
-        beams = [(beam, self._score(task, beam)) for beam in {beam.node: beam for beam in task.frontier}.values()]
-        beams.sort(key=lambda pair: -1.0 if pair[1] is None else pair[1], reverse=True)
-        return JobView(tuple(beams), tuple(self._candidates(task)), task.usage.decoded_tokens)
+    def _trace_wave(self, running: RunningJob, number: int, wave: Wave) -> None:
+        if running.job.is_traced:
+            at_s = running.job.deadline.elapsed()
+            running.events.append(WaveStarted(number, running.job.prompt.id, wave.begun(at_s)))
 
     # -- requests --------------------------------------------------------------------------------------------------
 
-    def _continue(self, task: _Task) -> None:
+    def _go_on(self, running: RunningJob) -> None:
+        """Lets its waves go on, and asks its planner for more of them."""
+        if running.is_forced:
+            return
+        for wave in list(running.waves):
+            self._continue(running, wave)
+        self._ask_planner(running)
+        self._force_answers(running)
+
+    def _continue(self, running: RunningJob, wave: RunningWave) -> None:
         """Answers fulfilled requests until the search waits for something or ends."""
-        while not task.is_over:
-            reply = self._reply(task)
-            if reply is None and task.request is not None:
+        while not wave.is_over:
+            reply = self._reply(running, wave)
+            if reply is None and wave.request is not None:
                 return
             try:
-                request = next(task.search) if reply is None else task.search.send(reply)
+                wave.request = next(wave.search) if reply is None else wave.search.send(reply)
             except StopIteration:
-                task.is_over = True
-                task.frontier.clear()
-                task.replies.clear()
+                self._end_wave(running, wave)
                 return
-            task.request = request
-            if isinstance(request, Expand):
-                self._expand(task, request)
+            if isinstance(wave.request, Expand):
+                self._expand(running, wave, wave.request)
 
-    def _reply(self, task: _Task) -> list[Beam] | None:
+    def _end_wave(self, running: RunningJob, wave: RunningWave) -> None:
+        wave.end()
+        if running.job.planner is not None:
+            self._release_wave(wave, wave.nodes)
+            running.waves.remove(wave)
+
+    def _reply(self, running: RunningJob, wave: RunningWave) -> list[Beam] | None:
         """The reply to the current request once it is complete."""
-        if isinstance(task.request, Expand):
-            if task.slots:
+        if isinstance(wave.request, Expand):
+            if wave.slots:
                 return None
-            return [beam for beam in task.replies if beam is not None]
-        if isinstance(task.request, Judge):
-            beams = [self._scored(task, beam) for beam in task.request.beams]
+            return [beam for beam in wave.replies if beam is not None]
+        if isinstance(wave.request, Judge):
+            beams = [self._scored(running, wave, beam) for beam in wave.request.beams]
             return beams if all(beam.is_judged for beam in beams) else None
         return None
 
-    def _expand(self, task: _Task, request: Expand) -> None:
-        unopened = self._open_prompts(task, request)
+    def _expand(self, running: RunningJob, wave: RunningWave, request: Expand) -> None:
+        request = self._narrowed(running, wave, request)
+        unopened = self._open_prompts(running, wave, request)
         wanted = {beam.node for beam in (*request.beams, *request.keep)}
-        self._release(task, task.nodes - wanted - ({task.job.prompt.id} if task.lane else set()))
-        task.replies = [None] * len(request.beams)
-        task.frontier = list(request.beams)
-        task.is_rollout = request.is_rollout
+        self._release_wave(wave, wave.nodes - wanted)
+        root = running.job.prompt.id
+        if root not in wanted and not self._keeps_prompt(running):
+            self._release(running, {root})
+        wave.replies = [None] * len(request.beams)
+        wave.frontier = list(request.beams)
+        wave.is_rollout = request.is_rollout
         for place, beam in enumerate(request.beams):
             if beam.prompt.id in unopened:
                 continue
-            if beam.num_tokens >= task.max_tokens:
-                task.replies[place] = self._ended(task, _truncated(beam))
+            if beam.num_tokens >= running.max_tokens:
+                wave.replies[place] = self._ended(running, wave, truncated(beam))
             else:
-                draft = self._start(task, beam, request)
-                task.slots[draft.id] = place
+                draft = self._start(running, wave, beam, request)
+                wave.slots[draft.id] = place
 
-    def _open_prompts(self, task: _Task, request: Expand) -> set[int]:
+    def _narrowed(self, running: RunningJob, wave: RunningWave, request: Expand) -> Expand:
+        """The request with as many beams as there is still time for."""
+        planner = running.job.planner
+        if planner is None or not wave.wave.strategy.can_narrow or not request.beams or not request.beams[0].steps:
+            return request
+        width = planner.width(wave.wave, request.beams, self._left_s(running))
+        if width >= len(request.beams):
+            return request
+        scores = [running.score(beam) for beam in request.beams]
+        order = sorted(range(len(scores)), key=lambda place: -(scores[place] or 0.0))
+        return dataclasses.replace(request, beams=[request.beams[place] for place in sorted(order[: max(1, width)])])
+
+    def _keeps_prompt(self, running: RunningJob) -> bool:
+        return running.lane is not None or running.job.planner is not None
+
+    def _open_prompts(self, running: RunningJob, wave: RunningWave, request: Expand) -> set[int]:
         """Opens the prompts that a search made; returns those that do not fit, whose beams cannot be grown."""
         unopened: set[int] = set()
         prompts = {beam.prompt.id: beam.prompt for beam in request.beams if not beam.steps}
         for prompt in prompts.values():
-            if prompt.id in task.nodes:
+            if prompt.id in running.prompts or prompt.id in wave.nodes:
                 continue
             try:
-                task.prompt_lengths[prompt.id] = len(self._engine.open(prompt))
-                task.nodes.add(prompt.id)
+                running.prompt_lengths[prompt.id] = len(self._engine.open(prompt))
+                wave.nodes.add(prompt.id)
             except ContextOverflow as error:
                 unopened.add(prompt.id)
-                task.warnings.setdefault(f"a solution was not revised, since it did not fit: {error}")
+                running.warnings.setdefault(f"a solution was not revised, since it did not fit: {error}")
         return unopened
 
-    def _start_lane(self, task: _Task, root: Beam) -> None:
-        task.lane = self._start(task, root, Expand([root], is_to_end=True, temperature=0.0), is_lane=True)
-        task.lane_id = task.lane.id
-
-    def _start(self, task: _Task, beam: Beam, request: Expand, *, is_lane: bool = False) -> Draft:
-        ordinal = 0 if is_lane else task.num_drafts + 1
+    def _start(self, running: RunningJob, wave: RunningWave, beam: Beam, request: Expand) -> Draft:
         # The first child goes on with its parent's stream, so that one beam grown step by step is one sample.
-        inherited = None if request.is_rollout else task.seeds.pop(beam.node, None)
-        draft = Draft(
-            beam=beam,
-            sampling=self._sampling(task, request),
-            seed=mix_seed(task.job.seed, ordinal) if inherited is None else inherited,
-            max_tokens=task.max_tokens - beam.num_tokens,
-            is_to_end=request.is_to_end,
-            num_steps=request.num_steps,
-            is_last_use=not any(kept.node == beam.node for kept in request.keep),
-            forcing=request.forcing,
-            has_certainty=self._has_certainty(task.job.strategy),
-        )
-        task.num_drafts += not is_lane
-        self._task_of_draft[draft.id] = task
+        inherited = None if request.is_rollout else wave.seeds.pop(beam.node, None)
+        own = wave.next_seed()
+        seed = own if inherited is None else inherited
+        draft = self._draft(running, beam, request, seed)
+        self._owners[draft.id] = running, wave
         self._engine.start(draft)
         return draft
 
-    def _sampling(self, task: _Task, request: Expand) -> Sampling:
-        """The same object for the same settings: engines draw for drafts that share it together."""
-        if request.temperature is None:
-            return task.job.sampling
-        if request.temperature not in task.samplings:
-            task.samplings[request.temperature] = dataclasses.replace(
-                task.job.sampling, temperature=request.temperature
-            )
-        return task.samplings[request.temperature]
+    def _draft(self, running: RunningJob, beam: Beam, request: Expand, seed: int) -> Draft:
+        is_kept = any(kept.node == beam.node for kept in request.keep)
+        if beam.node == running.job.prompt.id:
+            is_kept = is_kept or running.job.planner is not None
+        return Draft(
+            beam=beam,
+            sampling=running.sampling(request.temperature),
+            seed=seed,
+            max_tokens=running.max_tokens - beam.num_tokens,
+            is_to_end=request.is_to_end,
+            num_steps=request.num_steps,
+            is_last_use=not is_kept,
+            forcing=request.forcing,
+            has_certainty=self._has_certainty(running.job.strategy),
+            priority=running.job.deadline.at,
+        )
 
     def _has_certainty(self, strategy: Strategy) -> bool:
         is_read = strategy.needs_scores and self._verifier is not None and self._verifier.info.needs_certainty
         return strategy.needs_certainty or is_read
 
-    # -- results ---------------------------------------------------------------------------------------------------
+    # -- passes ----------------------------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """One pass of the engine for all jobs."""
+        num_sequences, start = len(self._owners), self._clock()
+        done = self._engine.advance(self._next_deadline())
+        if self._meter is not None:
+            self._meter.observe(num_sequences, self._clock() - start)
+        for running in self._jobs.values():
+            if running.num_under_way or running.lane is not None:
+                running.num_passes += 1
+        for drafted in done:
+            self._take(drafted)
+        for running in self._jobs.values():
+            self._count_votes(running)
 
     def _take(self, drafted: Drafted) -> None:
         """Books a draft that came back and puts its beam where it belongs."""
-        task = self._task_of_draft.pop(drafted.draft.id)
-        beam = self._proven(task, _rebased(drafted.beam, task.job.prompt))
-        task.drawn_s.setdefault(beam.node, task.job.deadline.elapsed())  # known where nothing was drawn
-        self._book(task, drafted)
-        if drafted.draft.id == task.lane_id:
-            self._take_lane(task, beam)
+        running, wave = self._owners.pop(drafted.draft.id)
+        beam = self._proven(running, rebased(drafted.beam, running.job.prompt))
+        running.drawn_s.setdefault(beam.node, running.job.deadline.elapsed())  # known where nothing was drawn
+        self._book(running, drafted)
+        self._trace_steps(running, wave, drafted, beam)
+        if wave is None:
+            self._take_lane(running, beam)
             return
-        if task.is_over or task.is_closing:
-            task.partial.append(beam)
+        if wave.is_over or running.is_closing:
+            running.partial.append(beam)
             return
-        if beam.steps and beam.is_alive and not drafted.steps:
-            beam = _truncated(beam)
-        place = task.slots.pop(drafted.draft.id)
+        if beam.steps and beam.is_alive and (not drafted.steps or running.is_forced):
+            beam = truncated(beam)
+        place = wave.slots.pop(drafted.draft.id)
         if not beam.steps:  # no room for even one token of it
-            task.partial.append(beam)
+            running.partial.append(beam)
         elif beam.is_alive:
-            task.nodes.add(beam.node)
-            task.seeds[beam.node] = drafted.draft.seed
-            task.replies[place] = beam
+            wave.nodes.add(beam.node)
+            wave.seeds[beam.node] = drafted.draft.seed
+            wave.replies[place] = beam
         else:
-            task.replies[place] = self._ended(task, beam)
+            wave.replies[place] = self._ended(running, wave, beam)
 
-    def _take_lane(self, task: _Task, beam: Beam) -> None:
+    def _take_lane(self, running: RunningJob, beam: Beam) -> None:
         """Keeps the safety lane's solution as a fallback, or as a candidate like any other if it is proven right."""
         if beam.proof:
-            task.finished.append(beam)
-        elif task.lane is not None and beam.finish != "deadline" and beam.steps:
-            task.fallback = beam
-        task.lane = None
+            running.finished.append(beam)
+        elif running.lane is not None and beam.finish != "deadline" and beam.steps:
+            running.fallback = beam
+        running.lane = None
 
-    def _proven(self, task: _Task, beam: Beam) -> Beam:
+    def _proven(self, running: RunningJob, beam: Beam) -> Beam:
         """The beam with what the exact check says of its answer, if it is finished and states one."""
         if self._check is None or beam.finish != "stop":
             return beam
-        stated = self._answer(task, beam)
+        stated = running.answer(beam)
         if stated is None:
             return beam
         return dataclasses.replace(beam, proof=prove(self._check, beam.prompt.user, stated))
 
-    def _ended(self, task: _Task, beam: Beam) -> Beam:
+    def _ended(self, running: RunningJob, wave: RunningWave, beam: Beam) -> Beam:
         """A beam left the frontier: it is a candidate from now on, if it is no mere rollout."""
-        if task.is_rollout and not beam.proof:
-            task.partial.append(beam)
+        if wave.is_rollout and not beam.proof:
+            running.partial.append(beam)
             return beam
-        task.finished.append(beam)
-        if task.job.strategy.needs_scores and beam.steps and not beam.is_judged:
-            key = self._key(beam)
-            if key not in task.judged:
-                task.unjudged.setdefault(key, beam)
-        if task.lane is not None and beam.proof is not False and self._answer(task, beam) is not None:
-            lane, task.lane = task.lane, None
+        running.finished.append(beam)
+        running.finished_tokens += beam.num_tokens
+        if running.is_scored and beam.steps and not self._scored(running, wave, beam).is_judged:
+            running.unjudged.setdefault(self._key(beam), beam)
+        self._count(running, beam)
+        if running.lane is not None and beam.proof is not False and running.answer(beam) is not None:
+            lane, running.lane = running.lane, None
             for drafted in self._engine.cancel([lane.id]):
-                self._task_of_draft.pop(lane.id, None)
-                self._book(task, drafted)
+                self._owners.pop(lane.id, None)
+                self._book(running, drafted)
         return beam
 
-    def _book(self, task: _Task, drafted: Drafted) -> None:
-        info, usage = self._engine.info, task.usage
+    def _count(self, running: RunningJob, beam: Beam) -> None:
+        """Takes a finished beam into a planned job's vote, once it has its scores or needs none."""
+        if running.job.planner is None:
+            return
+        scored = self._scored(running, None, beam)
+        if scored.is_judged or not running.is_scored or beam.proof is not None or running.is_closing:
+            running.count(beam, scored)
+        else:
+            running.uncounted.setdefault(self._key(beam), []).append(beam)
+
+    def _book(self, running: RunningJob, drafted: Drafted) -> None:
+        info, usage = self._engine.info, running.usage
         drawn = drafted.num_drawn
         prompt_tokens = usage.prompt_tokens or drafted.prompt_tokens or 0
         beam = drafted.draft.beam
-        context = (task.prompt_lengths.get(beam.prompt.id) or prompt_tokens) + beam.num_tokens
+        context = (running.prompt_lengths.get(beam.prompt.id) or prompt_tokens) + beam.num_tokens
         flops = 2.0 * info.num_params * (drawn + drafted.prefilled_tokens)
         read = drawn * (context + drawn / 2) + drafted.prefilled_tokens**2 / 2
-        task.usage = dataclasses.replace(
+        running.usage = dataclasses.replace(
             usage,
             prompt_tokens=prompt_tokens,
             prefilled_tokens=usage.prefilled_tokens + drafted.prefilled_tokens,
@@ -407,14 +435,30 @@ class Driver:
             kv_cells=max(usage.kv_cells, self._engine.kv_cells_peak),
         )
 
+    def _trace_steps(self, running: RunningJob, wave: RunningWave | None, drafted: Drafted, beam: Beam) -> None:
+        """Tells of the steps of a draft; a blank ending that was folded takes the place of the step before it."""
+        if not running.job.is_traced:
+            return
+        at_s = running.job.deadline.elapsed()
+        before = drafted.draft.beam
+        steps = drafted.beam.steps
+        first = next((i for i, old in enumerate(before.steps) if steps[i].id != old.id), len(before.steps))
+        parent = steps[first - 1].id if first else before.prompt.id
+        for step in steps[first:]:
+            proof = beam.proof if step is steps[-1] else None
+            number = LANE if wave is None else wave.number
+            grew = Grew(number, step.id, parent, step.text, len(step.token_ids), step.logprob, step.finish, proof, at_s)
+            running.events.append(grew)
+            parent = step.id
+
     # -- scores ----------------------------------------------------------------------------------------------------
 
-    def _open_verifier(self, task: _Task, token_ids: Sequence[int]) -> None:
+    def _open_verifier(self, running: RunningJob, token_ids: Sequence[int]) -> None:
         assert self._verifier is not None
-        count = self._verifier.open(task.job.prompt, token_ids)
+        count = self._verifier.open(running.job.prompt, token_ids)
         info = self._verifier.info
         flops = 2.0 * info.num_params * count + info.attention_flops_per_token_context * count**2 / 2
-        task.usage = dataclasses.replace(task.usage, verifier_prompt_tokens=count, verifier_flops=flops)
+        running.usage = dataclasses.replace(running.usage, verifier_prompt_tokens=count, verifier_flops=flops)
 
     def _verifier_room(self, job: Job, prompt_tokens: int) -> int:
         if self._verifier is None or not job.strategy.needs_scores:
@@ -423,21 +467,28 @@ class Driver:
 
     def _judge_waiting(self) -> None:
         """Judges what searches wait for, and finished samples once there are enough of them to share a call."""
-        blocked = {key: pair for task in self._tasks.values() for key, pair in self._blocked(task)}
-        eager = {(id(task), key): (task, beam) for task in self._tasks.values() for key, beam in task.unjudged.items()}
-        if not blocked and self._task_of_draft and len(eager) < _EAGER_BEAMS:
+        blocked = {
+            (id(running), key): (running, wave, beam)
+            for running in self._jobs.values()
+            for wave in running.waves
+            for key, beam in self._blocked(running, wave)
+        }
+        eager: dict[tuple[int, Key], tuple[RunningJob, RunningWave | None, Beam]] = {
+            (id(running), key): (running, None, beam)
+            for running in self._jobs.values()
+            for key, beam in running.unjudged.items()
+        }
+        if not blocked and self._owners and len(eager) < _EAGER_BEAMS:
             return
-        self._judge_in_time(list((blocked | eager).values()))
+        self._judge_in_time(list((eager | blocked).values()))
 
-    def _blocked(self, task: _Task) -> Iterable[tuple[tuple[int, _Key], tuple[_Task, Beam]]]:
-        if not isinstance(task.request, Judge) or task.is_over:
-            return
-        for beam in task.request.beams:
-            key = self._key(beam)
-            if not beam.is_judged and key not in task.judged:
-                yield (id(task), key), (task, beam)
+    def _blocked(self, running: RunningJob, wave: RunningWave) -> Iterable[tuple[Key, Beam]]:
+        for beam in running.waiting(wave):
+            if not self._scored(running, wave, beam).is_judged:
+                key = self._key(beam)
+                yield ((f"wave {wave.number}", *key) if beam.is_alive else key), beam
 
-    def _judge_in_time(self, waiting: list[tuple[_Task, Beam]]) -> None:
+    def _judge_in_time(self, waiting: _Waiting) -> None:
         """Judges call by call, as long as the deadlines allow."""
         while waiting:
             batch, waiting = self._next_batch(waiting)
@@ -445,186 +496,271 @@ class Driver:
                 return
             self._judge(batch)
 
-    def _next_batch(
-        self, waiting: list[tuple[_Task, Beam]]
-    ) -> tuple[list[tuple[_Task, Beam]], list[tuple[_Task, Beam]]]:
+    def _next_batch(self, waiting: _Waiting) -> tuple[_Waiting, _Waiting]:
         """As many as fit one call and every deadline among them; beams that their deadline forbids are dropped."""
         assert self._verifier is not None
         pace = self._verifier.seconds_per_token * _PESSIMISM
-        batch: list[tuple[_Task, Beam]] = []
+        batch: _Waiting = []
         tokens, time_left = 0, float("inf")
-        for index, (task, beam) in enumerate(waiting):
-            new = _new_tokens(beam)
-            left = min(time_left, task.job.deadline.remaining() - _final_s(task.job.deadline) / 2)
+        for index, (running, _, beam) in enumerate(waiting):
+            new = new_tokens([beam])
+            left = min(time_left, running.job.deadline.remaining() - final_s(running.job.deadline) / 2)
             if (tokens + new) * pace > left:
                 continue
             if batch and pace and tokens + new > _JUDGE_TOKENS:  # what takes no time sees all beams together
                 return batch, waiting[index:]
-            batch.append((task, beam))
+            batch.append(waiting[index])
             tokens, time_left = tokens + new, left
         return batch, []
 
-    def _judge(self, batch: Sequence[tuple[_Task, Beam]]) -> None:
+    def _judge(self, batch: _Waiting) -> None:
         assert self._verifier is not None
-        info = self._verifier.info
-        for (task, beam), judged in zip(batch, self._verifier.judge([beam for _, beam in batch]), strict=True):
-            key = self._key(beam)
-            task.judged[key] = judged.beam
-            task.unjudged.pop(key, None)
-            count = judged.verified_tokens
-            context = task.usage.prompt_tokens + beam.num_tokens - count / 2
-            flops = count * (2.0 * info.num_params + info.attention_flops_per_token_context * context)
-            task.usage = dataclasses.replace(
-                task.usage,
-                verified_tokens=task.usage.verified_tokens + count,
-                verifier_flops=task.usage.verifier_flops + flops,
-            )
+        judged_beams = self._verifier.judge([beam for _, _, beam in batch])
+        for (running, wave, beam), judged in zip(batch, judged_beams, strict=True):
+            self._book_scores(running, wave, beam, judged.beam, judged.verified_tokens)
+        for running in {id(running): running for running, _, _ in batch}.values():
+            running.usage = dataclasses.replace(running.usage, verifier_calls=running.usage.verifier_calls + 1)
 
-    def _key(self, beam: Beam) -> _Key:
+    def _book_scores(
+        self, running: RunningJob, wave: RunningWave | None, beam: Beam, judged: Beam, num_tokens: int
+    ) -> None:
+        assert self._verifier is not None
+        key, info = self._key(beam), self._verifier.info
+        if beam.is_alive and wave is not None:
+            wave.judged[key] = judged
+        else:
+            running.judged[key] = judged
+            running.unjudged.pop(key, None)
+            self._count_judged(running, key)
+        context = running.usage.prompt_tokens + beam.num_tokens - num_tokens / 2
+        flops = num_tokens * (2.0 * info.num_params + info.attention_flops_per_token_context * context)
+        running.usage = dataclasses.replace(
+            running.usage,
+            verified_tokens=running.usage.verified_tokens + num_tokens,
+            verifier_flops=running.usage.verifier_flops + flops,
+        )
+        if running.job.is_traced:
+            self._trace_scores(running, beam, judged)
+
+    def _count_judged(self, running: RunningJob, key: Key) -> None:
+        """Takes into the vote the beams that waited for these scores: the one that was judged, and copies of it."""
+        for beam in running.uncounted.pop(key, ()):
+            running.count(beam, self._scored(running, None, beam))
+
+    def _trace_scores(self, running: RunningJob, beam: Beam, judged: Beam) -> None:
+        at_s = running.job.deadline.elapsed()
+        for step, score in zip(judged.steps[len(beam.scores) :], judged.scores[len(beam.scores) :], strict=True):
+            running.events.append(Scored(step.id, score, at_s))
+
+    def _key(self, beam: Beam) -> Key:
         """What was drawn, token by token: equal for beams that are copies of each other, and so have equal scores."""
         drawn = tuple(step.token_ids or step.text for step in beam.steps)
         is_each_counted = self._verifier is not None and self._verifier.info.counts_copies
         return (str(beam.node), *drawn) if is_each_counted else drawn
 
-    def _scored(self, task: _Task, beam: Beam) -> Beam:
+    def _scored(self, running: RunningJob, wave: RunningWave | None, beam: Beam) -> Beam:
         """The beam with its scores where its tokens have been judged; copies of one text become one beam."""
-        judged = None if beam.is_judged else task.judged.get(self._key(beam))
+        if beam.is_judged:
+            return beam
+        key = self._key(beam)
+        judged = None if beam.is_alive else running.judged.get(key)
+        if judged is None and wave is not None:
+            judged = wave.judged.get(key)
         if judged is None:
             return beam
         return judged if judged.finish == beam.finish else Beam(beam.prompt, beam.steps, judged.scores, beam.proof)
 
-    def _score(self, task: _Task, beam: Beam) -> float | None:
-        beam = self._scored(task, beam)
-        return aggregate(beam.scores, task.job.config.aggregator) if beam.is_judged and beam.scores else None
+    # -- planning --------------------------------------------------------------------------------------------------
 
-    def _answer(self, task: _Task, beam: Beam) -> str | None:
-        """What a beam states; read once."""
-        if beam.node not in task.answers:
-            task.answers[beam.node] = answer.extract(beam.text)
-        return task.answers[beam.node]
+    def _ask_planner(self, running: RunningJob) -> None:
+        """Starts another wave, or stops, if the planner says so."""
+        planner, count = running.job.planner, len(running.candidates)
+        if planner is None or running.early_stop is not None or self._must_end(running):
+            return
+        if count == running.num_asked and running.waves and not planner.is_due(running.num_living):
+            return
+        running.num_asked = count
+        decision = planner.decide(self._situation(running))
+        if isinstance(decision, Wave):
+            self._start_wave(running, decision, running.num_waves)
+        elif decision is not None:
+            running.early_stop = decision
+            for wave in running.waves:
+                wave.search.close()
+                wave.end()
+
+    def _situation(self, running: RunningJob) -> Situation:
+        return Situation(
+            left_s=self._left_s(running),
+            standing=running.tally.standing(),
+            num_living=running.num_living,
+            num_waves=len(running.waves),
+            num_finished=len(running.finished),
+            finished_tokens=running.finished_tokens,
+            prompt_tokens=running.usage.prompt_tokens,
+        )
+
+    def _force_answers(self, running: RunningJob) -> None:
+        """Makes what is under way state its answer, once there is just time for that and none is in hand."""
+        closing, deadline = running.job.closing, running.job.deadline
+        if closing is None or not self._engine.info.can_hurry or running.is_over or self._must_end(running):
+            return
+        if self._left_s(running) > min(closing.seconds, _MAX_CLOSING_SHARE * (deadline.at - deadline.started)):
+            return
+        running.is_forced = True
+        if any(beam.proof is not False and running.answer(beam) is not None for beam in running.finished):
+            running.is_forced = False
+            return
+        drafts = [draft for draft, (owner, _) in self._owners.items() if owner is running]
+        self._engine.hurry(drafts, closing.text, closing.max_tokens)
+        for wave in running.waves:
+            self._close_idle(running, wave, closing.text, closing.max_tokens)
+
+    def _close_idle(self, running: RunningJob, wave: RunningWave, text: str, max_tokens: int) -> None:
+        """Draws the answers of a wave's beams that are between two steps; its strategy goes no further."""
+        wave.search.close()
+        idle = {beam.node: beam for beam in (*wave.grown, *running.waiting(wave)) if beam.is_alive}
+        for beam in idle.values():
+            room = min(max_tokens, running.max_tokens - beam.num_tokens)
+            if room < 1 or beam.node not in wave.nodes:
+                continue
+            own = text.removeprefix(beam.prompt.step_delimiter)  # the beam ends in one
+            forcing = Forcing(closing=own, closing_tokens=room)
+            request = Expand([beam], is_to_end=True, forcing=forcing)
+            draft = dataclasses.replace(self._draft(running, beam, request, wave.next_seed()), max_tokens=room)
+            self._owners[draft.id] = running, wave
+            wave.slots[draft.id] = len(wave.replies)
+            wave.replies.append(None)
+            self._engine.start(draft)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
-    def _count_votes(self, task: _Task) -> None:
+    def _count_votes(self, running: RunningJob) -> None:
         """Ends a search whose vote the samples still under way cannot change, if that was asked for."""
-        job = task.job
-        if job.early_stop is None or not job.strategy.can_stop_early or task.is_over or not task.slots:
+        job, under_way = running.job, running.num_under_way
+        if job.early_stop is None or not job.strategy.can_stop_early or running.is_over or not under_way:
             return
-        if _is_proven(task) or task.num_counted == len(task.finished):
+        if running.is_proven or running.num_counted == len(running.finished):
             return
-        task.num_counted = len(task.finished)
-        candidates = [self._candidate(task, beam) for beam in task.finished]
-        task.early_stop = verdict(candidates, len(task.slots), job.strategy.selection, job.early_stop)
-        task.is_over = task.early_stop is not None
+        running.num_counted = len(running.finished)
+        candidates = [self._candidate(running, beam) for beam in running.finished]
+        running.early_stop = verdict(candidates, under_way, job.selection, job.early_stop)
+        if running.early_stop is not None:
+            for wave in running.waves:
+                wave.is_over = True
 
-    def _must_end(self, task: _Task) -> bool:
+    def _must_end(self, running: RunningJob) -> bool:
         """Whether no time is left but for scoring what is finished."""
-        return task.job.deadline.remaining() <= self._reserve_s(task)
+        return self._left_s(running) <= 0
 
-    def _reserve_s(self, task: _Task) -> float:
+    def _left_s(self, running: RunningJob) -> float:
+        """Seconds that may still be spent on drawing."""
+        return running.job.deadline.remaining() - self._reserve_s(running)
+
+    def _reserve_s(self, running: RunningJob) -> float:
         """Seconds to keep back before a deadline, in steps of 10 ms so that it seldom changes."""
-        if self._verifier is None or not task.unjudged:
-            return _final_s(task.job.deadline)
-        tokens = sum(_new_tokens(beam) for beam in task.unjudged.values())
-        seconds = tokens * self._verifier.seconds_per_token * _PESSIMISM
-        return _final_s(task.job.deadline) + min(
-            0.01 * round(seconds / 0.01 + 0.5), 0.2 * (task.job.deadline.at - task.job.deadline.started)
-        )
+        deadline = running.job.deadline
+        if self._verifier is None or not running.unjudged:
+            return final_s(deadline)
+        seconds = new_tokens(running.unjudged.values()) * self._verifier.seconds_per_token * _PESSIMISM
+        return final_s(deadline) + min(0.01 * round(seconds / 0.01 + 0.5), 0.2 * (deadline.at - deadline.started))
 
     def _next_deadline(self) -> Deadline:
         """The moment at which the first of the jobs must be told to stop."""
-        deadlines = [task.job.deadline.earlier(self._reserve_s(task)) for task in self._tasks.values()]
+        deadlines = [running.job.deadline.earlier(self._reserve_s(running)) for running in self._jobs.values()]
         return min(deadlines, key=lambda deadline: deadline.remaining())
 
     def _collect_ended(self) -> list[tuple[int, JobResult]]:
-        ended = [(n, task) for n, task in self._tasks.items() if self._has_ended(task)]
-        return [(number, self._close(number, task)) for number, task in ended]
+        ended = [(number, running) for number, running in self._jobs.items() if self._has_ended(running)]
+        return [(number, self._close(number, running)) for number, running in ended]
 
-    def _has_ended(self, task: _Task) -> bool:
+    def _has_ended(self, running: RunningJob) -> bool:
         """Over, and no safety lane still looks for a first answer; or out of time; or nothing better can come."""
-        if self._must_end(task) or _ends_by_proof(task):
+        if self._must_end(running) or running.ends_by_proof:
             return True
-        return task.lane is None and (task.is_over or self._cannot_judge(task))
+        if running.is_forced:
+            return running.lane is None and not running.num_under_way
+        return running.lane is None and (running.is_over or self._cannot_judge(running))
 
-    def _cannot_judge(self, task: _Task) -> bool:
+    def _cannot_judge(self, running: RunningJob) -> bool:
         """Whether the search waits for scores that the time left does not allow: waiting on is of no use."""
-        waiting = [beam for _, (_, beam) in self._blocked(task)]
-        if not waiting or self._verifier is None:
+        if running.num_under_way or self._verifier is None:
             return False
-        least = min(_new_tokens(beam) for beam in waiting) * self._verifier.seconds_per_token * _PESSIMISM
-        return least > task.job.deadline.remaining() - _final_s(task.job.deadline) / 2
+        waiting = [beam for wave in running.waves for _, beam in self._blocked(running, wave)]
+        if not waiting:
+            return False
+        least = min(new_tokens([beam]) for beam in waiting) * self._verifier.seconds_per_token * _PESSIMISM
+        return least > running.job.deadline.remaining() - final_s(running.job.deadline) / 2
 
-    def _close(self, number: int, task: _Task) -> JobResult:
-        is_cut = not _ends_by_proof(task) and (not task.is_over or task.lane is not None)
-        task.search.close()
-        task.is_closing = True
-        drafts = [draft for draft, owner in self._task_of_draft.items() if owner is task]
+    def _close(self, number: int, running: RunningJob) -> JobResult:
+        is_cut = not running.ends_by_proof and (not running.is_over or running.lane is not None)
+        for wave in running.waves:
+            wave.search.close()
+        running.is_closing = True
+        drafts = [draft for draft, (owner, _) in self._owners.items() if owner is running]
         for drafted in self._engine.cancel(drafts):
             self._take(drafted)
-        if not _is_proven(task):  # no score could change the choice then
-            self._judge_in_time([(task, beam) for beam in task.unjudged.values()])
-        self._release(task, set(task.nodes))
-        del self._tasks[number]
-        candidates = tuple(self._candidates(task))
-        return JobResult(task.job, candidates, is_cut, task.usage, task.early_stop, tuple(task.warnings))
+        if not running.is_proven:  # no score could change the choice then
+            self._judge_in_time([(running, None, beam) for beam in running.unjudged.values()])
+        for beam in [beam for waiting in running.uncounted.values() for beam in waiting]:
+            running.count(beam, beam)
+        self._release(running, running.nodes)
+        del self._jobs[number]
+        return self._result(running, is_cut)
 
-    def _candidates(self, task: _Task) -> list[Candidate]:
+    def _result(self, running: RunningJob, is_cut: bool) -> JobResult:
+        job = running.job
+        candidates = tuple(self._candidates(running))
+        return JobResult(
+            job=job,
+            candidates=candidates,
+            is_cut=is_cut,
+            usage=dataclasses.replace(running.usage, decode_passes=running.num_passes),
+            early_stop="proof" if running.ends_by_proof else running.early_stop,
+            warnings=tuple(running.warnings),
+            waves=tuple(running.begun),
+            standing=running.tally.standing() if job.planner is not None else None,
+            events=tuple(running.events),
+        )
+
+    def _candidates(self, running: RunningJob) -> list[Candidate]:
         """Finished solutions; where none has an answer that may be right, the safety lane's and cut-off ones too."""
-        candidates = [self._candidate(task, beam) for beam in task.finished]
+        counted = running.candidates
+        candidates = [counted.get(beam.node) or self._candidate(running, beam) for beam in running.finished]
         if any(candidate.answer is not None and candidate.beam.proof is not False for candidate in candidates):
-            return _weighed(task.job, candidates)
-        if task.fallback is not None:
-            candidates.append(self._candidate(task, task.fallback))
-        grown = [beam for beam in task.replies if beam is not None and beam.is_alive]
-        unfinished = {beam.node: beam for beam in (*task.partial, *grown, *task.frontier) if beam.steps}
-        return _weighed(task.job, candidates + [self._candidate(task, beam) for beam in unfinished.values()])
+            return _weighed(running.job, candidates)
+        if running.fallback is not None:
+            candidates.append(self._candidate(running, running.fallback))
+        grown = [beam for wave in running.waves for beam in (*wave.grown, *wave.frontier)]
+        unfinished = {beam.node: beam for beam in (*running.partial, *grown) if beam.steps}
+        return _weighed(running.job, candidates + [self._candidate(running, beam) for beam in unfinished.values()])
 
-    def _candidate(self, task: _Task, beam: Beam) -> Candidate:
-        drawn_s = task.drawn_s.get(beam.node)  # its own, before a copy with scores may stand in for it
-        beam = self._scored(task, beam)
-        return Candidate(beam, self._answer(task, beam), self._score(task, beam), drawn_s)
+    def _candidate(self, running: RunningJob, beam: Beam) -> Candidate:
+        return running.candidate(beam, self._scored(running, None, beam))
 
-    def _release(self, task: _Task, nodes: set[int]) -> None:
+    def _release(self, running: RunningJob, nodes: set[int]) -> None:
+        """Frees what is kept under these nodes, of whatever wave."""
+        for wave in running.waves:
+            self._release_wave(wave, wave.nodes & nodes)
+        nodes = nodes & running.prompts
+        self._free(nodes)
+        running.prompts -= nodes
+
+    def _release_wave(self, wave: RunningWave, nodes: set[int]) -> None:
+        self._free(nodes)
+        wave.nodes = wave.nodes - nodes
+        # A beam whose state is freed cannot stand in for a copy of it that is drawn later.
+        wave.judged = {key: beam for key, beam in wave.judged.items() if beam.node in wave.nodes}
+
+    def _free(self, nodes: Iterable[int]) -> None:
         self._engine.release(nodes)
         if self._verifier is not None:
             self._verifier.release(nodes)
-        task.nodes -= nodes
-        # A beam whose state is freed cannot stand in for a copy of it that is drawn later.
-        task.judged = {key: beam for key, beam in task.judged.items() if not beam.is_alive or beam.node in task.nodes}
 
 
 def _weighed(job: Job, candidates: list[Candidate]) -> list[Candidate]:
     """The candidates with what their votes weigh, for strategies that say so."""
     if job.strategy.weigh is None or not candidates:
         return candidates
-    weights = job.strategy.weigh(candidates, job.config, job.options or job.strategy.options())
+    weights = job.strategy.weigh(candidates, job.config, job.first.options)
     return [dataclasses.replace(each, weight=weight) for each, weight in zip(candidates, weights, strict=True)]
-
-
-def _is_proven(task: _Task) -> bool:
-    return any(beam.proof for beam in task.finished)
-
-
-def _ends_by_proof(task: _Task) -> bool:
-    """Whether an answer is proven right and no other is wanted."""
-    return not task.job.strategy.keeps_all and _is_proven(task)
-
-
-def _new_tokens(beam: Beam) -> int:
-    return sum(len(step.token_ids) for step in beam.steps[len(beam.scores) :])
-
-
-def _final_s(deadline: Deadline) -> float:
-    """Seconds kept back before a deadline for selecting and printing."""
-    return min(_FINAL_S, max(_LEAST_FINAL_S, _FINAL_SHARE * (deadline.at - deadline.started)))
-
-
-def _rebased(beam: Beam, root: Prompt) -> Beam:
-    """A finished beam of another prompt (a revision) as one of the problem's own, so that it can be compared."""
-    return beam if beam.is_alive or beam.prompt.id == root.id else Beam(root, beam.steps)
-
-
-def _truncated(beam: Beam) -> Beam:
-    """A beam whose token limit fell on a step's end: cut off, not alive. Nothing was drawn, so its node is the same."""
-    cut = dataclasses.replace(beam.steps[-1], finish="length")
-    return Beam(beam.prompt, (*beam.steps[:-1], cut), beam.scores)

@@ -8,6 +8,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -15,17 +16,35 @@ from typing import TYPE_CHECKING, Any, Self
 from edgesearch import catalog, search
 from edgesearch.budget import Budget, Clock, Deadline
 from edgesearch.catalog import SolverSpec
-from edgesearch.choice import choose
-from edgesearch.driver import Driver, Job, JobResult, JobView
+from edgesearch.choice import Choice, choose
+from edgesearch.driver import Driver
 from edgesearch.engines.base import Engine
 from edgesearch.errors import UsageError
 from edgesearch.events import Event, Progress, Solved, Started
-from edgesearch.planner.width import Plan, Speeds, plan
+from edgesearch.jobs import Closing, Job, JobResult, JobView
+from edgesearch.planner import policy as policies
+from edgesearch.planner import profile_cache
+from edgesearch.planner.auto import AutoPlanner, Wish
+from edgesearch.planner.pace import PaceMeter
+from edgesearch.planner.policy import Policy
+from edgesearch.planner.predict import Outlook
+from edgesearch.planner.profile import Profile
+from edgesearch.planner.standing import Tally
+from edgesearch.planner.width import Plan, plan
 from edgesearch.prompt import make_prompt
 from edgesearch.search.base import Strategy
 from edgesearch.search.early_stop import EarlyStop
-from edgesearch.search.options import Value, described, parse_options
-from edgesearch.types import AGGREGATORS, Aggregator, Candidate, ModelNames, Problem, Prompt, Solution, StrategyUsed
+from edgesearch.search.options import Value, parse_options
+from edgesearch.types import (
+    AGGREGATORS,
+    Aggregator,
+    ModelNames,
+    PlanUsed,
+    Problem,
+    Prompt,
+    Solution,
+    WaveUsed,
+)
 from edgesearch.verifiers import checks, loading
 from edgesearch.verifiers.base import Verifier, warnings_of
 from edgesearch.verifiers.checks import Check
@@ -34,6 +53,10 @@ if TYPE_CHECKING:
     from edgesearch.engines.openai_protocol import Mode
 
 _PROGRESS_S = 0.1
+_CLOSING = r"The answer is \boxed{"
+_CLOSING_TOKENS = 24
+"""That stating an answer takes at most, its beginning among them."""
+_CLOSING_PESSIMISM = 1.3
 _SMALL_MODEL_BYTES = 64 << 20
 _MAX_N = {True: 64, False: 16}
 """Widest search by default, for models smaller than that and for others."""
@@ -47,8 +70,9 @@ def load(
     max_tokens: int | None = None,
     num_threads: int | None = None,
     check: bool = True,
+    policy: str | Path | None = None,
 ) -> "Pipeline":
-    """Loads a solver and its verifier.
+    """Loads a solver and its verifier, and measures this device where it was not measured before.
 
     Args:
         solver: a name from `edgesearch info`, a path to a GGUF, or `hf:REPO[:QUANT|FILE]`.
@@ -59,14 +83,16 @@ def load(
         num_threads: threads that decode; default: chosen from the machine.
         check: whether answers go through the exact check that the solver's manifest names, whichever the verifier; with
             the verifier `none` nothing is checked.
+        policy: a file that `edgesearch tune` wrote for these models; default: the user's own, else the built-in one.
 
     Raises:
-        EdgesearchError: a model cannot be found, is not usable, does not fit in memory, or the two do not fit.
+        EdgesearchError: a model or policy cannot be found, is not usable, does not fit in memory, or they do not fit.
     """
     start = time.monotonic()
     spec = catalog.solver(solver)
+    found = _find_policy(spec, verifier, Path(policy) if policy is not None else None)
     engine = _load_engine(spec, max_n, max_tokens or spec.max_tokens, num_threads)
-    return _assembled(spec, engine, verifier, check=check, start=start)
+    return _assembled(spec, engine, verifier, check=check, start=start, found=found)
 
 
 def load_endpoint(
@@ -130,16 +156,45 @@ def load_endpoint(
     return _assembled(spec, engine, verifier, check=check, start=start)
 
 
-def _assembled(spec: SolverSpec, engine: Engine, verifier: str, *, check: bool, start: float) -> "Pipeline":
+def _find_policy(spec: SolverSpec, verifier: str, explicit: Path | None) -> policies.Found:
+    """The policy of these models; their files are hashed only where there may be one."""
+    own = policies.user_folder()
+    if explicit is None and spec.policy is None and not (own.is_dir() and any(own.iterdir())):
+        return policies.Found(None)
+    weights, of_verifier = policies.models(spec, verifier)
+    return policies.find(weights, of_verifier, explicit=explicit, builtin=spec.policy)
+
+
+def _assembled(
+    spec: SolverSpec,
+    engine: Engine,
+    verifier: str,
+    *,
+    check: bool,
+    start: float,
+    found: policies.Found | None = None,
+) -> "Pipeline":
     """The pipeline over a loaded engine: loads its verifier and check, and closes the engine where that fails."""
+    found = found or policies.Found(None)
     try:
         loaded = loading.load(verifier, spec, engine)
+        file = profile_cache.verifier_file(verifier, spec) if loaded.verifier is not None else None
+        measured = profile_cache.obtain(engine, loaded.verifier, solver_path=spec.path, verifier_path=file)
     except BaseException:
         engine.close()
         raise
     exact = checks.check(spec.check) if check and spec.check and verifier != "none" else None
-    load_s = time.monotonic() - start
-    return Pipeline(spec, engine, loaded.verifier, loaded.name, check=exact, load_s=load_s, warnings=loaded.warnings)
+    return Pipeline(
+        spec,
+        engine,
+        loaded.verifier,
+        loaded.name,
+        check=exact,
+        profile=measured.profile,
+        policy=found.policy,
+        load_s=time.monotonic() - start,
+        warnings=loaded.warnings + measured.warnings + found.warnings,
+    )
 
 
 def _load_engine(spec: SolverSpec, max_n: int | None, max_tokens: int, num_threads: int | None) -> Engine:
@@ -159,6 +214,41 @@ def _load_engine(spec: SolverSpec, max_n: int | None, max_tokens: int, num_threa
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked of one solve; see `Pipeline.events`."""
+
+    strategy: str
+    n: int | None
+    m: int
+    aggregator: str | None
+    max_tokens: int | None
+    temperature: float | None
+    options: Mapping[str, Value]
+    early_stop: float | None
+    confidence: float | None
+    seed: int
+    is_traced: bool
+
+    def __post_init__(self) -> None:
+        if self.m < 1:
+            raise UsageError(f"m must be >= 1, not {self.m}")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise UsageError(f"max-tokens must be >= 1, not {self.max_tokens}")
+        if self.confidence is not None and not 0.5 < self.confidence <= 1:
+            raise UsageError(f"confidence must be in (0.5, 1], not {self.confidence}; 1 never stops for it")
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """How one solve begins, and who decides how it goes on."""
+
+    plan: Plan
+    options: Any
+    planner: AutoPlanner | None
+    """None where one search is all."""
+
+
 class Pipeline:
     """Loaded models, ready to solve one problem after another."""
 
@@ -170,6 +260,8 @@ class Pipeline:
         verifier_name: str | None,
         *,
         check: Check | None = None,
+        profile: Profile | None = None,
+        policy: Policy | None = None,
         load_s: float = 0.0,
         warnings: tuple[str, ...] = (),
         clock: Clock = time.monotonic,
@@ -178,6 +270,13 @@ class Pipeline:
         self._engine = engine
         self._verifier = verifier
         self._check = check
+        if profile is None:
+            profile = Profile.of_pace(engine.pace, verifier.seconds_per_token if verifier is not None else 0.0)
+        self.profile = profile
+        """What work costs on this device."""
+        self.policy = policy
+        """What was measured of these models; None where nothing is known."""
+        self._meter = PaceMeter(profile)
         self._warnings = warnings
         self._clock = clock
         self._deadline: Deadline | None = None
@@ -222,6 +321,7 @@ class Pipeline:
         temperature: float | None = None,
         options: Mapping[str, Value] | None = None,
         early_stop: float | None = None,
+        confidence: float | None = 0.95,
         seed: int = 0,
     ) -> Solution:
         """Like `events`, without them."""
@@ -236,6 +336,7 @@ class Pipeline:
             temperature=temperature,
             options=options,
             early_stop=early_stop,
+            confidence=confidence,
             seed=seed,
         )
         return next(event.solution for event in events if isinstance(event, Solved))
@@ -253,14 +354,17 @@ class Pipeline:
         temperature: float | None = None,
         options: Mapping[str, Value] | None = None,
         early_stop: float | None = None,
+        confidence: float | None = 0.95,
         seed: int = 0,
+        is_traced: bool = False,
     ) -> Iterator[Event]:
         """Solves a problem within a budget and tells how it goes; the last event is `Solved`.
 
         Args:
             problem: the question.
             budget_s: wall-clock seconds from now to the answer, in (0, 86400].
-            strategy: a name from `edgesearch.search.names()`, or `auto`.
+            strategy: a name from `edgesearch.search.names()`, or `auto`: searches that follow each other until the
+                budget is spent or enough is known.
             n: most beams; fewer are used where time is short.
             m: children per kept beam.
             aggregator: last, min, prod or mean; default: what the verifier was trained for.
@@ -269,7 +373,10 @@ class Pipeline:
             options: the strategy's own settings, by name.
             early_stop: of strategies that vote: ends them once no sample that is still being drawn can change the vote
                 (1), or once it is this sure that the leader is ahead for good, in (0.5, 1]; None never does.
+            confidence: of `auto`: ends it once the answer is right with this calibrated probability, in (0.5, 1]; 1 and
+                None never do, nor do models whose confidence was never calibrated (`edgesearch tune`).
             seed: fixes every draw.
+            is_traced: whether every step and score comes as an event.
 
         Raises:
             UsageError: an option out of its range.
@@ -278,43 +385,73 @@ class Pipeline:
         if self._is_closed:
             raise UsageError("this pipeline is closed; load another with edgesearch.load")
         deadline = self._deadline = Budget(budget_s).start(self._clock)
+        asked = _Asked(
+            strategy, n, m, aggregator, max_tokens, temperature, options or {}, early_stop, confidence, seed, is_traced
+        )
         if isinstance(problem, str):
             problem = Problem(problem)
         prompt = make_prompt(problem, system=self._spec.system_prompt, step_delimiter=self._spec.step_delimiter)
-        wanted, warnings = self._choose_strategy(strategy)
-        own = parse_options(wanted, options or {})
-        planned = self._plan(wanted, own, prompt, deadline, n=n, m=m, aggregator=aggregator, max_tokens=max_tokens)
-        if planned.strategy.name != wanted.name:
-            own = planned.strategy.options()
-        if planned.strategy.name != wanted.name or (n is not None and planned.config.n < n and wanted.name != "greedy"):
-            warnings += (f"{planned.strategy.name} with n={planned.config.n} ran instead: {planned.reason}",)
+        planned, warnings = self._plan(asked, prompt, deadline)
         warnings += self._warnings + self._domain_warnings(problem)
-        job = self._job(prompt, planned, own, deadline, max_tokens, temperature, early_stop, seed, problem.id)
-        return self._run(problem, budget_s, job, planned.reason, warnings)
+        job = self._job(asked, prompt, planned, deadline, problem.id)
+        return self._run(problem, budget_s, job, planned, warnings)
 
     def _run(
-        self, problem: Problem, budget_s: float, job: Job, reason: str, warnings: tuple[str, ...]
+        self, problem: Problem, budget_s: float, job: Job, planned: _Planned, warnings: tuple[str, ...]
     ) -> Iterator[Event]:
         """Runs a job; however it ends, the models hold nothing of it afterwards."""
-        config = job.config
-        used = StrategyUsed(job.strategy.name, config.n, config.m, config.aggregator, described(job.options))
-        driver = Driver(self._engine, self._verifier, self._check)
+        driver = Driver(self._engine, self._verifier, self._check, meter=self._meter)
         try:
             number = driver.submit(job)
             shown = (*warnings, *self._engine.warnings)
-            yield Started(problem.text, budget_s, self.load_s, self.models, used, reason, shown)
+            yield Started(problem.text, budget_s, self.load_s, self.models, job.first.used, planned.plan.reason, shown)
             shown_s = 0.0
             while True:
-                for _, result in driver.turn():
-                    yield Solved(self._solution(problem, result, budget_s, used, warnings))
+                ended = driver.turn()
+                for _, result in ended:
+                    yield from result.events
+                    yield Solved(self._solution(problem, result, budget_s, planned, warnings))
                     return
+                if job.is_traced:
+                    yield from driver.events(number)
                 if job.deadline.elapsed() - shown_s >= _PROGRESS_S:
                     shown_s = job.deadline.elapsed()
-                    yield _progress(driver.view(number), job.strategy, job.deadline)
+                    yield _progress(driver.view(number), job.deadline)
         finally:
             driver.close()
 
-    # -- the parts -------------------------------------------------------------------------------------------------
+    # -- planning --------------------------------------------------------------------------------------------------
+
+    def _plan(self, asked: _Asked, prompt: Prompt, deadline: Deadline) -> tuple[_Planned, tuple[str, ...]]:
+        """How it begins, and what to warn of."""
+        wanted, warnings = self._choose_strategy(asked.strategy)
+        options = parse_options(wanted, asked.options)
+        most = self._engine.info.max_sequences
+        if asked.n is not None and not 1 <= asked.n <= most:
+            raise UsageError(f"n must be in [1, {most}] as this model is loaded, not {asked.n}")
+        outlook = self._outlook(asked, prompt)
+        self._meter.start(outlook.prompt_tokens + outlook.mean_solution_tokens / 2)
+        aggregator = self._aggregator(asked.aggregator)
+        if asked.strategy == "auto" and wanted.name != "greedy":
+            confidence = None if asked.confidence == 1 else asked.confidence
+            wish = Wish(wanted, aggregator, asked.n or most, asked.m, confidence)
+            planner = AutoPlanner(wish, outlook, self.policy, self._meter)
+            first = planner.begin(deadline.remaining())
+            return _Planned(first, first.strategy.options(), planner), warnings
+        planned = plan(
+            wanted,
+            search.strategy("greedy"),
+            outlook,
+            budget_s=deadline.remaining(),
+            n=asked.n or most,
+            m=asked.m,
+            aggregator=aggregator,
+            options=options,
+        )
+        is_other = planned.strategy.name != wanted.name
+        if is_other or (asked.n is not None and planned.config.n < asked.n and wanted.name != "greedy"):
+            warnings += (f"{planned.strategy.name} with n={planned.config.n} ran instead: {planned.reason}",)
+        return _Planned(planned, planned.strategy.options() if is_other else options, None), warnings
 
     def _choose_strategy(self, name: str) -> tuple[Strategy, tuple[str, ...]]:
         """The strategy of that name, or what stands in for it, and what to warn of."""
@@ -328,16 +465,61 @@ class Pipeline:
             raise UsageError(f"strategy {name} needs a verifier; use --verifier, or --strategy majority")
         return wanted, ()
 
-    def _verifier_warnings(self) -> tuple[str, ...]:
-        return warnings_of(self._verifier) if self._verifier is not None else ()
-
     def _best_strategy(self) -> str:
-        """What suits the verifier."""
+        """What suits the verifier: the answers of all waves are put to a vote, so each wave is one whose own do."""
         if self.models.verifier is None:
             return "greedy"
         if self._verifier is None or self.models.verifier == "consensus":
             return "majority"
-        return "weighted" if self._verifier.info.is_outcome else "beam"
+        return "weighted" if self._verifier.info.is_outcome else "rebase"
+
+    def _outlook(self, asked: _Asked, prompt: Prompt) -> Outlook:
+        return Outlook(
+            self.profile,
+            prompt_tokens=_estimated_tokens(prompt.user) + _estimated_tokens(prompt.system),
+            mean_solution_tokens=self._spec.mean_solution_tokens,
+            mean_step_tokens=self._spec.mean_step_tokens,
+            max_tokens=asked.max_tokens or self._spec.max_tokens,
+            slowdown=self._meter.slowdown,
+        )
+
+    def _aggregator(self, name: str | None) -> Aggregator:
+        if name is None:
+            name = self._verifier.info.aggregator if self._verifier is not None else "last"
+        if name not in AGGREGATORS:
+            raise UsageError(f"aggregator must be one of {', '.join(AGGREGATORS)}, not {name!r}")
+        if self._verifier is not None and self._verifier.info.is_outcome and name != "last":
+            raise UsageError(f"{self._verifier.info.name} scores whole solutions only: leave the aggregator at last")
+        return name
+
+    def _job(self, asked: _Asked, prompt: Prompt, planned: _Planned, deadline: Deadline, problem_id: str) -> Job:
+        sampling = self._spec.sampling
+        if asked.temperature is not None:
+            try:
+                sampling = dataclasses.replace(sampling, temperature=asked.temperature)
+            except ValueError as error:
+                raise UsageError(str(error)) from error
+        return Job(
+            prompt=prompt,
+            strategy=planned.plan.strategy,
+            config=dataclasses.replace(planned.plan.config, seed=asked.seed),
+            options=planned.options,
+            early_stop=_early_stop(asked.early_stop),
+            sampling=sampling,
+            deadline=deadline,
+            max_tokens=asked.max_tokens or self._spec.max_tokens,
+            seed=asked.seed,
+            has_safety_lane=planned.plan.has_safety_lane,
+            id=problem_id,
+            planner=planned.planner,
+            closing=self._closing(prompt, planned.plan.config.n),
+            is_traced=asked.is_traced,
+        )
+
+    def _closing(self, prompt: Prompt, n: int) -> Closing:
+        """What makes unfinished solutions answer, and how long before the deadline that has to begin."""
+        passes_s = _CLOSING_TOKENS * self.profile.pass_s(n, self._spec.mean_solution_tokens) * self._meter.slowdown
+        return Closing(prompt.step_delimiter + _CLOSING, _CLOSING_TOKENS, _CLOSING_PESSIMISM * passes_s)
 
     def _domain_warnings(self, problem: Problem) -> tuple[str, ...]:
         if self._spec.domain != "arithmetic":
@@ -352,94 +534,16 @@ class Pipeline:
             f"({'; '.join(reasons[:3])}): do not trust the answer; use --model with a real 1B-3B model",
         )
 
-    def _plan(
-        self,
-        strategy: Strategy,
-        options: Any,
-        prompt: Prompt,
-        deadline: Deadline,
-        *,
-        n: int | None,
-        m: int,
-        aggregator: str | None,
-        max_tokens: int | None,
-    ) -> Plan:
-        most = self._engine.info.max_sequences
-        if n is not None and not 1 <= n <= most:
-            raise UsageError(f"n must be in [1, {most}] as this model is loaded, not {n}")
-        if m < 1:
-            raise UsageError(f"m must be >= 1, not {m}")
-        if max_tokens is not None and max_tokens < 1:
-            raise UsageError(f"max-tokens must be >= 1, not {max_tokens}")
-        speeds = Speeds(
-            self._engine.pace,
-            self._verifier.seconds_per_token if self._verifier is not None else 0.0,
-            prompt_tokens=_estimated_tokens(prompt.user) + _estimated_tokens(prompt.system),
-            mean_solution_tokens=self._spec.mean_solution_tokens,
-            max_tokens=max_tokens or self._spec.max_tokens,
-        )
-        return plan(
-            strategy,
-            search.strategy("greedy"),
-            speeds,
-            budget_s=deadline.remaining(),
-            n=n or most,
-            m=m,
-            aggregator=self._aggregator(aggregator),
-            options=options,
-        )
+    # -- the end ---------------------------------------------------------------------------------------------------
 
-    def _aggregator(self, name: str | None) -> Aggregator:
-        if name is None:
-            name = self._verifier.info.aggregator if self._verifier is not None else "last"
-        if name not in AGGREGATORS:
-            raise UsageError(f"aggregator must be one of {', '.join(AGGREGATORS)}, not {name!r}")
-        if self._verifier is not None and self._verifier.info.is_outcome and name != "last":
-            raise UsageError(f"{self._verifier.info.name} scores whole solutions only: leave the aggregator at last")
-        return name
-
-    def _job(
-        self,
-        prompt: Prompt,
-        planned: Plan,
-        options: Any,
-        deadline: Deadline,
-        max_tokens: int | None,
-        temperature: float | None,
-        early_stop: float | None,
-        seed: int,
-        problem_id: str,
-    ) -> Job:
-        sampling = self._spec.sampling
-        if temperature is not None:
-            try:
-                sampling = dataclasses.replace(sampling, temperature=temperature)
-            except ValueError as error:
-                raise UsageError(str(error)) from error
-        return Job(
-            prompt=prompt,
-            strategy=planned.strategy,
-            config=dataclasses.replace(planned.config, seed=seed),
-            options=options,
-            early_stop=_early_stop(early_stop),
-            sampling=sampling,
-            deadline=deadline,
-            max_tokens=max_tokens or self._spec.max_tokens,
-            seed=seed,
-            has_safety_lane=planned.has_safety_lane,
-            id=problem_id,
-        )
+    def _verifier_warnings(self) -> tuple[str, ...]:
+        return warnings_of(self._verifier) if self._verifier is not None else ()
 
     def _solution(
-        self,
-        problem: Problem,
-        result: JobResult,
-        budget_s: float,
-        used: StrategyUsed,
-        warnings: tuple[str, ...],
+        self, problem: Problem, result: JobResult, budget_s: float, planned: _Planned, warnings: tuple[str, ...]
     ) -> Solution:
         warnings += result.warnings
-        choice = choose(result.candidates, result.job.strategy.selection)
+        choice = choose(result.candidates, result.job.selection)
         if choice.is_unscored:
             warnings += ("there was no time to score a solution; the answer is the majority's",)
         chosen = choice.candidate
@@ -449,15 +553,16 @@ class Pipeline:
                 "the answer is wrong: it fails this problem's exact check, and so does every other that was found",
             )
         beam = chosen.beam if chosen is not None else None
+        calibrated = self._calibrated(result, choice)
         return Solution(
             answer=chosen.answer if chosen is not None else None,
             text=beam.text if beam is not None else "",
             finish="deadline" if result.is_cut or beam is None else beam.finish,
-            confidence=choice.confidence,
+            confidence=choice.confidence if calibrated is None else calibrated,
             budget_s=budget_s,
             wall_s=result.job.deadline.elapsed(),
             load_s=self.load_s,
-            strategy=used,
+            strategy=result.job.first.used,
             models=self.models,
             usage=dataclasses.replace(result.usage, peak_bytes=peak_bytes()),
             warnings=tuple(dict.fromkeys((*warnings, *self._engine.warnings, *self._verifier_warnings()))),
@@ -467,6 +572,36 @@ class Pipeline:
             id=problem.id,
             proof=proof,
             early_stop=result.early_stop,
+            is_calibrated=calibrated is not None,
+            agreement=choice.share,
+            plan=self._plan_used(result, planned),
+        )
+
+    def _calibrated(self, result: JobResult, choice: Choice) -> float | None:
+        """The probability that the choice is right; None where none was ever fitted to such votes."""
+        chosen = choice.candidate
+        if self.policy is None or self.policy.calibration is None or result.job.selection != "weighted":
+            return None
+        if chosen is None or chosen.answer is None or chosen.beam.proof is not None:
+            return None
+        standing = result.standing
+        if standing is None or not standing.num_candidates:
+            tally = Tally()
+            for candidate in result.candidates:
+                tally.add(candidate)
+            standing = tally.standing()
+        if standing.mean_score is None:
+            return None
+        return self.policy.calibration.probability(standing)
+
+    def _plan_used(self, result: JobResult, planned: _Planned) -> PlanUsed:
+        first = WaveUsed(result.job.first.used, planned.plan.reason, 0.0, planned.plan.predicted_s)
+        planner = planned.planner
+        return PlanUsed(
+            waves=(first, *result.waves),
+            least_s=planned.plan.least_s,
+            difficulty=planner.difficulty if planner is not None else None,
+            policy=self.policy.name if planner is not None and self.policy is not None else None,
         )
 
 
@@ -479,6 +614,7 @@ def solve(
     strategy: str = "auto",
     n: int | None = None,
     options: Mapping[str, Value] | None = None,
+    confidence: float | None = 0.95,
     seed: int = 0,
     check: bool = True,
 ) -> Solution:
@@ -490,7 +626,9 @@ def solve(
         EdgesearchError: see `load` and `Pipeline.events`; never for running out of time.
     """
     with load(solver, verifier, max_n=n, check=check) as pipeline:
-        return pipeline.solve(problem, budget_s=budget_s, strategy=strategy, n=n, options=options, seed=seed)
+        return pipeline.solve(
+            problem, budget_s=budget_s, strategy=strategy, n=n, options=options, confidence=confidence, seed=seed
+        )
 
 
 def peak_bytes() -> int | None:
@@ -531,14 +669,13 @@ def _early_stop(confidence: float | None) -> EarlyStop | None:
         raise UsageError(f"early-stop: {error}") from error
 
 
-def _progress(view: JobView, strategy: Strategy, deadline: Deadline) -> Progress:
-    best: Candidate | None = choose(view.candidates, strategy.selection).candidate
+def _progress(view: JobView, deadline: Deadline) -> Progress:
     elapsed = max(deadline.elapsed(), 1e-6)
     return Progress(
         seconds_left=max(0.0, deadline.remaining()),
         beams=view.beams,
-        best=best if best is not None and best.answer is not None else None,
-        num_candidates=len(view.candidates),
+        best=view.best if view.best is not None and view.best.answer is not None else None,
+        num_candidates=view.num_candidates,
         decoded_tokens=view.decoded_tokens,
         tokens_per_s=view.decoded_tokens / elapsed,
     )

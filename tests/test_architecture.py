@@ -14,9 +14,9 @@ LAYERS = [
     {"catalog", "hub", "prompt", "events", "tasks.arithmetic"},
     {"engines", "verifiers", "sandbox"},
     {"search"},
-    {"driver", "planner", "choice"},
+    {"driver", "jobs", "under_way", "planner", "choice"},
     {"pipeline"},
-    {"tasks", "bench"},
+    {"tasks", "bench", "trace"},
 ]
 HEAVY = {
     "llama_cpp", "onnxruntime", "huggingface_hub", "jinja2", "psutil", "scipy", "matplotlib", "torch", "ray",

@@ -222,7 +222,7 @@ def test_the_nano_verifier_can_be_named_for_any_solver_of_its_vocabulary(tmp_pat
     path = tmp_path / "mine.gguf"
     shutil.copy(catalog.solver("nano").path, path)
     with edgesearch.load(str(path), "nano-prm", max_n=8) as pipeline:
-        assert pipeline.solve(EASY, budget_s=20).strategy.name == "beam"
+        assert pipeline.solve(EASY, budget_s=20).strategy.name == "rebase"
 
 
 def test_without_a_verifier_the_default_is_one_greedy_solution():

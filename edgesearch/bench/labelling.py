@@ -42,10 +42,11 @@ from edgesearch.bench.label_file import LabelFile
 from edgesearch.bench.recipe import GgufEngine
 from edgesearch.budget import MAX_BUDGET_S, Budget, Clock, Deadline
 from edgesearch.catalog import SolverSpec
-from edgesearch.driver import Driver, Job, JobResult
+from edgesearch.driver import Driver
 from edgesearch.engines.base import Engine
 from edgesearch.engines.sampling import mix_seed
 from edgesearch.errors import ContextOverflow, EdgesearchError, UsageError
+from edgesearch.jobs import Job, JobResult
 from edgesearch.prompt import make_prompt
 from edgesearch.search.base import Expand, NoOptions, Search, SearchConfig, Strategy
 from edgesearch.search.select import alive

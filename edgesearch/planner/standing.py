@@ -7,7 +7,6 @@ Votes are over canonical answers and weigh what the candidate's score says (1 wh
 choice at the end (choice.py). Answers that an exact check proved wrong have no vote; one that is proven right has all.
 """
 
-import functools
 import math
 from dataclasses import dataclass
 
@@ -86,7 +85,7 @@ class Tally:
 
     def _vote(self, candidate: Candidate, stated: str) -> None:
         weight = 1.0 if candidate.score is None else candidate.score
-        voters = self._classes.setdefault(_canonical(stated), _Class(stated))
+        voters = self._classes.setdefault(answer.canonical(stated), _Class(stated))
         voters.num_votes += 1
         voters.weight += weight
         self._weight += weight
@@ -130,8 +129,3 @@ class Tally:
 
 def _share(weight: float, total: float) -> float:
     return min(1.0, weight / total) if total > 0 and math.isfinite(total) else 0.0
-
-
-@functools.lru_cache(maxsize=4096)
-def _canonical(stated: str) -> str:
-    return answer.canonical(stated)

@@ -109,6 +109,8 @@ class Strategy:
     """Whether m means anything to it."""
     keeps_all: bool = False
     """Whether all its samples are wanted, so that a proof of one does not end it."""
+    can_narrow: bool = False
+    """Whether any of the beams that it wants to grow may be left out, so that it ends in time."""
     can_stop_early: bool = False
     """Whether all its samples are drawn side by side for one vote, which the first of them may decide."""
     check: Callable[[SearchConfig, Any], None] = any_config

@@ -69,6 +69,7 @@ STRATEGIES = (
         "best",
         needs_scores=True,
         is_stepwise=True,
+        can_narrow=True,
         summary="beam search over steps, guided by the verifier",
         options=BeamOptions,
         uses_m=True,

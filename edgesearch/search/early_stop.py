@@ -18,7 +18,6 @@ such a check may still be worth going on with; answers that were proven wrong ha
 Sources: Aggarwal et al., arXiv 2305.11860 (section 3, the Beta criterion).
 """
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,17 +104,12 @@ def has_vote(candidate: Candidate) -> bool:
     return candidate.answer is not None and candidate.beam.proof is None
 
 
-@functools.lru_cache(maxsize=4096)  # asked for again after each sample, and samples share their answers
-def _canonical(stated: str) -> str:
-    return answer.canonical(stated)
-
-
 def _votes(candidates: Sequence[Candidate], selection: Selection) -> _Votes:
     votes: _Votes = {}
     for candidate in candidates:
         if has_vote(candidate):
             weight = candidate.score if selection == "weighted" else 1.0
-            votes.setdefault(_canonical(candidate.answer or ""), []).append(weight)
+            votes.setdefault(answer.canonical(candidate.answer or ""), []).append(weight)
     return votes
 
 

@@ -85,6 +85,7 @@ STRATEGIES = (
         "weighted",
         needs_scores=True,
         is_stepwise=True,
+        can_narrow=True,
         summary="all beams go on, with as many children as their scores earn",
         options=RebaseOptions,
     ),

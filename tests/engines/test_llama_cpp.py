@@ -1,6 +1,7 @@
 """The llama.cpp engine on the real built-in solver."""
 
 import gc
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,12 @@ import pytest
 
 from edgesearch import catalog
 from edgesearch.budget import Budget
-from edgesearch.engines.base import Draft
+from edgesearch.engines.base import Draft, Drafted
 from edgesearch.engines.llama_cpp import LlamaCppEngine
 from edgesearch.errors import ContextOverflow, EdgesearchError, IntegrityError, ModelNotFound, OutOfMemory, UsageError
 from edgesearch.types import Beam, Prompt
 
-from .engine_contract import GREEDY, PROBLEM, WARM, EngineContract, run
+from .engine_contract import CLOSING, GREEDY, PROBLEM, WARM, InProcessContract, run, token_ids
 
 NANO = catalog.solver("nano").path
 
@@ -31,7 +32,7 @@ def opened(engine: LlamaCppEngine, text: str = PROBLEM) -> Beam:
     return Beam(prompt)
 
 
-class TestLlamaCppEngine(EngineContract):
+class TestLlamaCppEngine(InProcessContract):
     @pytest.fixture
     def engine(self, nano):
         return nano
@@ -147,6 +148,153 @@ def test_an_interrupted_decode_leaves_the_cache_sound(nano):
     assert [done[draft.id].beam.text for draft in again] == undisturbed
 
 
+class Interruption:
+    """Ends a decode after so many of llama.cpp's polls, which it makes at each node of each micro-batch's graph."""
+
+    def __init__(self, engine: LlamaCppEngine) -> None:
+        self.engine, self.num_polls, self.at = engine, 0, -1
+        self._lib, self._context = engine._model.lib, engine._context._context
+        self._callback = self._lib.llama_cpp.ggml_abort_callback(self.poll)
+
+    def __enter__(self) -> "Interruption":
+        self._lib.llama_set_abort_callback(self._context, self._callback, None)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        abort = self.engine._context.abort
+        self._lib.llama_set_abort_callback(self._context, abort.callback, abort.data)
+
+    def poll(self, _data: object) -> bool:
+        self.num_polls += 1
+        return self.num_polls > self.at >= 0
+
+    def advance(self, share: float | None = None, num_polls: int = 0) -> list[Drafted]:
+        """A pass; one that is ended after that share of its polls, which then must leave all as it was."""
+        self.num_polls, self.at = 0, -1 if share is None else int(share * (num_polls - 1))
+        if share is None:
+            return self.engine.advance(Budget(600).start())
+        before = held(self.engine)
+        assert self.engine.advance(Budget(600).start()) == []
+        assert self.num_polls > self.at  # it was interrupted
+        assert held(self.engine)[: len(before)] == before  # beside forks made before the decode
+        return []
+
+
+def held(engine: LlamaCppEngine) -> list[tuple[int, int]]:
+    """What the cache holds of each sequence, which must be what the engine believes."""
+    believed = [(run.sequence, run.position) for run in engine._running]
+    believed += [(node.sequence, node.length) for node in engine._nodes.values()]
+    assert [(sequence, engine._context.length(sequence)) for sequence, _ in believed] == believed
+    return believed[: len(engine._running)]
+
+
+def assert_alike(some: list[Drafted], others: list[Drafted]) -> None:
+    """The same tokens, drawn from the same logits: the sums in attention may have another order, no more."""
+    for one, other in zip(some, others, strict=True):
+        assert (one.beam.finish, token_ids(one)) == (other.beam.finish, token_ids(other))
+        assert [step.logprob for step in one.steps] == pytest.approx([step.logprob for step in other.steps], abs=1e-4)
+
+
+@pytest.mark.parametrize("num_drafts", [1, 7])
+def test_a_decode_interrupted_at_any_point_leaves_the_cache_sound(nano, num_drafts):
+    def story(is_interrupted):
+        root = opened(nano)
+        drafts = [Draft(root, WARM, seed, 200, is_to_end=True) for seed in range(num_drafts)]
+        for draft in drafts:
+            nano.start(draft)
+        done: dict[int, Drafted] = {}
+        number = num_polls = 0
+        while len(done) < num_drafts:
+            if is_interrupted and number:
+                interruption.advance((number * 0.37) % 1, num_polls)
+            finished = interruption.advance()
+            num_polls = interruption.num_polls or num_polls  # those of a pass like the next one
+            done |= {drafted.draft.id: drafted for drafted in finished}
+            number += 1
+        return [done[draft.id] for draft in drafts]
+
+    with Interruption(nano) as interruption:
+        assert_alike(story(True), story(False))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.45, 0.7, 0.999])
+def test_forks_and_hurries_around_an_interrupted_prefill_of_several_micro_batches_come_out_the_same(share):
+    engine = LlamaCppEngine(NANO, max_sequences=8, max_tokens=256, num_threads=1)
+
+    def story(polls, is_interrupted):
+        """Three children of one step, forked with the pass that reads a long prompt of another problem."""
+        root, other = opened(engine), opened(engine, "Ana has 12 apples. Ben has 3 more than Ana. " * 22)
+        [parent] = run(engine, [Draft(root, WARM, 1, 200)])
+        engine.open(other.prompt)
+        children = [Draft(parent.beam, WARM, seed, 200, is_to_end=seed > 1) for seed in range(3)]
+        last = Draft(other, WARM, 5, 40, is_to_end=True)
+        for draft in children:
+            engine.start(draft)
+        done = {drafted.draft.id: drafted for drafted in interruption.advance()}  # forks, and their first tokens
+        engine.start(last)
+        number = 0
+        while len(done) < 4:
+            if is_interrupted and number < 3:
+                interruption.advance(share, polls[number])
+            if number < 3:
+                engine.hurry([children[number].id], CLOSING, 12)
+            done |= {drafted.draft.id: drafted for drafted in interruption.advance()}
+            polls.append(interruption.num_polls)
+            number += 1
+        engine.release([drafted.beam.node for drafted in done.values()])
+        assert engine._cells.used == 0
+        assert len(engine._free) == engine._num_sequences
+        return [done[draft.id] for draft in (*children, last)]
+
+    with Interruption(engine) as interruption:
+        polls: list[int] = []
+        undisturbed = story(polls, False)
+        assert polls[0] > 2 * polls[3]  # the first of these passes has several micro-batches
+        assert_alike(story(polls, True), undisturbed)
+    engine.close()
+
+
+def test_a_clock_that_jumps_within_a_pass_interrupts_it_and_nothing_else(nano):
+    root = opened(nano)
+    [undisturbed] = run(nano, [Draft(root, WARM, 3, 200, is_to_end=True, is_last_use=False)])
+
+    class Asleep(Interruption):
+        """The machine sleeps for an hour in the middle of a pass."""
+
+        slept_s = 0.0
+
+        def poll(self, _data: object) -> bool:
+            self.num_polls += 1
+            abort = self.engine._context.abort
+            if self.num_polls == 20:
+                self.slept_s += 3600
+                for _ in range(500):  # the pass is over too soon for its timer to see it
+                    if abort._flag[0] != b"\0":
+                        break
+                    time.sleep(0.01)
+            return bool(abort._flag[0] != b"\0")
+
+    draft = Draft(root, WARM, 3, 200, is_to_end=True)
+    nano.start(draft)
+    with Asleep(nano) as asleep:
+        deadline = Budget(600).start(lambda: time.monotonic() + asleep.slept_s)
+        for _ in range(4):
+            asleep.num_polls = 20  # awake
+            assert nano.advance(deadline) == []
+        before = held(nano)
+        asleep.num_polls = 0
+        assert nano.advance(deadline) == []
+        assert asleep.slept_s == 3600
+        assert deadline.expired()
+        assert nano.advance(deadline) == []  # and once it is over, no pass has an effect
+        assert held(nano) == before
+        done: list[Drafted] = []
+        while not done:
+            asleep.num_polls = 20
+            done = nano.advance(Budget(600).start())
+    assert token_ids(done[0]) == token_ids(undisturbed)
+
+
 def test_an_interrupted_prefill_of_several_micro_batches_starts_over_cleanly():
     engine = LlamaCppEngine(NANO, max_sequences=2, num_threads=1)
     text = "Ana has 12 apples. Ben has 3 more than Ana. " * 20
@@ -161,6 +309,74 @@ def test_an_interrupted_prefill_of_several_micro_batches_starts_over_cleanly():
         done = engine.advance(Budget(60).start())
     engine.close()
     assert done[0].beam.text == undisturbed.beam.text
+
+
+def test_a_closing_that_is_written_costs_no_likelihood_and_is_told_with_the_rest(nano):
+    root = opened(nano)
+    draft = Draft(root, WARM, 3, 200, has_certainty=True)
+    nano.start(draft)
+    for _ in range(4):
+        assert nano.advance(Budget(60).start()) == []
+    nano.hurry([draft.id], CLOSING, 20)
+    done: list[Drafted] = []
+    while not done:
+        done = nano.advance(Budget(60).start())
+    first, last = done[0].steps
+    num_written = len(nano._model.tokenize(CLOSING))  # its delimiter ends the step before
+    assert first.certainty.logprobs[-1] == 0.0
+    assert last.certainty.logprobs[: num_written - 1] == (0.0,) * (num_written - 1)
+    assert any(logprob < 0 for logprob in last.certainty.logprobs[num_written - 1 :])
+    assert len(last.certainty.entropies) == len(last.token_ids)
+
+
+def test_hurried_drafts_leave_no_cell_and_no_sequence_behind(nano):
+    nano.clear()
+    root = opened(nano)
+    [parent] = run(nano, [Draft(root, WARM, 1, 200)])
+    drafts = [Draft(parent.beam, WARM, seed, 200, is_to_end=seed % 2 > 0) for seed in range(6)]
+    for draft in drafts:
+        nano.start(draft)
+    nano.hurry([drafts[0].id], CLOSING, 12)
+    nano.advance(Budget(60).start())
+    nano.hurry([draft.id for draft in drafts], CLOSING, 12)
+    num_done = 0
+    while num_done < len(drafts):
+        num_done += len(nano.advance(Budget(60).start()))
+    nano.release([root.prompt.id])
+    assert nano._cells.used == 0
+    assert len(nano._free) == nano._num_sequences
+    assert nano._nodes == {}
+
+
+def test_a_hurried_draft_never_outgrows_the_context(nano):
+    root = opened(nano, "Ana has 3 apples. " * 80)
+    draft = Draft(root, WARM, 0, 10_000, is_to_end=True)
+    length = len(nano.open(root.prompt))
+    nano.start(draft)
+    for _ in range(5):
+        assert nano.advance(Budget(60).start()) == []
+    nano.hurry([draft.id], CLOSING, 10_000)
+    done: list[Drafted] = []
+    while not done:
+        done = nano.advance(Budget(60).start())
+    assert length + done[0].num_drawn <= nano.info.max_context
+
+
+def test_the_prompt_of_urgent_drafts_is_read_before_those_of_others_and_places_are_kept_for_them():
+    engine = LlamaCppEngine(NANO, max_sequences=2, num_cells=2048)
+    crowd = [opened(engine, "Ana has 12 apples. Ben has 3 more than Ana. " * 20 + f"Cara has {n}.") for n in range(3)]
+    ready = opened(engine)
+    [waiting] = run(engine, [Draft(ready, WARM, 0, 200, is_last_use=False)])
+    engine.release([waiting.beam.node])
+    drafts = [Draft(root, WARM, 0, 3, is_to_end=True, priority=-1.0 - n) for n, root in enumerate(crowd)]
+    others = [Draft(ready, WARM, seed, 3, is_to_end=True) for seed in range(2)]
+    for draft in (*others, *drafts):
+        engine.start(draft)
+    done = []
+    while len(done) < 5:
+        done += engine.advance(Budget(60).start())
+    engine.close()
+    assert [drafted.draft.id for drafted in done] == [draft.id for draft in (*reversed(drafts), *others)]
 
 
 @pytest.mark.parametrize(
@@ -236,7 +452,8 @@ def test_a_draft_for_which_kept_prompts_leave_no_room_is_cut_off_and_told():
 @pytest.mark.parametrize("num_cells", [256, 512])
 def test_a_full_cache_prunes_a_search_instead_of_failing_it(name, num_cells):
     from edgesearch import search
-    from edgesearch.driver import Driver, Job
+    from edgesearch.driver import Driver
+    from edgesearch.jobs import Job
     from edgesearch.search.base import SearchConfig
     from edgesearch.types import Sampling
     from edgesearch.verifiers.scripted import ScriptedVerifier

@@ -8,8 +8,9 @@ from typing import Any
 from edgesearch import search
 from edgesearch.budget import Budget, ManualClock
 from edgesearch.choice import choose
-from edgesearch.driver import Driver, Job, JobResult
+from edgesearch.driver import Driver
 from edgesearch.engines.scripted import ScriptedEngine, Writer
+from edgesearch.jobs import Job, JobResult
 from edgesearch.search.base import Expand, Judge, Request, Search, SearchConfig
 from edgesearch.types import Aggregator, Beam, Candidate, Finish, Prompt, Sampling, Step
 from edgesearch.verifiers.scripted import Judgement, ScriptedVerifier

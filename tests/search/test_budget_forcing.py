@@ -8,8 +8,9 @@ import pytest
 
 from edgesearch import answer, pipeline, search
 from edgesearch.budget import Budget, ManualClock
-from edgesearch.driver import Driver, Job
+from edgesearch.driver import Driver
 from edgesearch.engines.scripted import ScriptedEngine
+from edgesearch.jobs import Job
 from edgesearch.search.base import Expand, SearchConfig
 from edgesearch.search.budget_forcing import BudgetForcingOptions, budget_forcing, rounds
 from edgesearch.types import Beam, Candidate, Forcing, Prompt, Sampling

@@ -10,8 +10,9 @@ import edgesearch
 from edgesearch import search
 from edgesearch.budget import Budget, ManualClock
 from edgesearch.choice import choose
-from edgesearch.driver import Driver, Job, JobResult
+from edgesearch.driver import Driver
 from edgesearch.engines.scripted import Doubt, ScriptedEngine, Writer
+from edgesearch.jobs import Job, JobResult
 from edgesearch.search.base import Expand, SearchConfig
 from edgesearch.search.confidence import lowest_confidence
 from edgesearch.search.deepconf import (

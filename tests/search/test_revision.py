@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from edgesearch import pipeline, search
 from edgesearch.budget import Budget, ManualClock
-from edgesearch.driver import Driver, Job, JobResult
+from edgesearch.driver import Driver
 from edgesearch.engines.scripted import ScriptedEngine
 from edgesearch.errors import ContextOverflow
+from edgesearch.jobs import Job, JobResult
 from edgesearch.search.base import Expand, Judge, Search, SearchConfig
 from edgesearch.search.revision import RevisionOptions, check, revision, revision_vote, rounds
 from edgesearch.types import Beam, Finish, Prompt, Sampling, Step

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from edgesearch import catalog, search
 from edgesearch.budget import Budget
-from edgesearch.driver import Driver, Job, JobResult
+from edgesearch.driver import Driver
 from edgesearch.engines.llama_cpp import LlamaCppEngine
 from edgesearch.engines.llama_native import NativeModel
+from edgesearch.jobs import Job, JobResult
 from edgesearch.search.base import SearchConfig
 from edgesearch.types import Prompt
 from edgesearch.verifiers.base import Verifier

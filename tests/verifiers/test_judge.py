@@ -19,13 +19,14 @@ from verifier_contract import VerifierContract
 
 from edgesearch import catalog, search
 from edgesearch.budget import Budget, Deadline, ManualClock
-from edgesearch.driver import Driver, Job
+from edgesearch.driver import Driver
 from edgesearch.engines.base import Drafted
 from edgesearch.engines.endpoint import connect
 from edgesearch.engines.llama_cpp import LlamaCppEngine
 from edgesearch.engines.openai_api import EndpointConfig
 from edgesearch.engines.scripted import ScriptedEngine
 from edgesearch.errors import ContextOverflow, EdgesearchError, UsageError
+from edgesearch.jobs import Job
 from edgesearch.search.base import SearchConfig
 from edgesearch.types import Beam, Finish, Prompt, Sampling, Step
 from edgesearch.verifiers.fallback import NoVerdict

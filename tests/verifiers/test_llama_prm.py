@@ -18,10 +18,11 @@ from verifier_contract import VerifierContract
 
 from edgesearch import catalog, search
 from edgesearch.budget import Budget
-from edgesearch.driver import Driver, Job
+from edgesearch.driver import Driver
 from edgesearch.engines.llama_cpp import LlamaCppEngine
 from edgesearch.engines.llama_native import NativeContext, NativeModel, library
 from edgesearch.errors import ContextOverflow, EdgesearchError, IntegrityError, ModelNotFound, UsageError
+from edgesearch.jobs import Job
 from edgesearch.search.base import SearchConfig
 from edgesearch.types import Beam, Finish, Prompt, Sampling, Step, next_id
 from edgesearch.verifiers.llama_prm import LlamaPrm, load_llama_prm
