@@ -8,13 +8,17 @@ draft that continues a known beam starts without decoding anything twice.
 Not covered: choosing beams (search), time planning (planner), scores (verifiers).
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edgesearch.budget import Deadline
 from edgesearch.types import Beam, Forcing, Prompt, Sampling, Step, next_id
+
+TIMED_BLOCK = 16
+"""Tokens that the contexts of timed passes are made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class EngineInfo:
     """FLOPs that one token costs per token of context, beside the 2 * num_params."""
     device: str = "cpu"
     num_threads: int = 1
+    can_hurry: bool = False
+    """Whether drafts under way can be made to state their answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,11 @@ class Draft:
     """What is written for the solver."""
     has_certainty: bool = False
     """Whether its steps tell how sure the solver was of their tokens."""
+    priority: float = 0.0
+    """Where more drafts wait than there is room, those with the lowest number start first, equals in order of arrival.
+
+    With the job's deadline as the number that is earliest deadline first: every job comes to be the most urgent one.
+    """
     id: int = field(default_factory=next_id)
 
     def __post_init__(self) -> None:
@@ -68,6 +79,8 @@ class Draft:
             raise ValueError(f"num_steps must be >= 1, not {self.num_steps}")
         if self.forcing is not None and not self.is_to_end:
             raise ValueError("only a draft to its end can be forced")
+        if math.isnan(self.priority):
+            raise ValueError("priority must be a number, not NaN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +135,42 @@ class Pace:
         return s1 + slope * (num_sequences - n1)
 
 
+@runtime_checkable
+class Timed(Protocol):
+    """What an engine adds whose costs on this device can be measured one by one. Only while nothing is open."""
+
+    @property
+    def version(self) -> str:
+        """What decodes, with its version: another one has other costs."""
+        ...
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Of the KV cache, a token."""
+        ...
+
+    def time_pass(self, width: int, context_tokens: int, num_passes: int) -> list[float]:
+        """Seconds of warm passes, drawing included.
+
+        Args:
+            width: drafts in each of them.
+            context_tokens: of each draft, a multiple of `TIMED_BLOCK`; half of the blocks are shared, as a prompt is.
+            num_passes: passes to time.
+
+        Returns:
+            One number a pass; fewer where drafts kept ending, none where there is no room.
+        """
+        ...
+
+    def time_prefill(self, num_tokens: int) -> float:
+        """Seconds from a prompt of that many tokens to the first token drawn."""
+        ...
+
+    def time_fork(self) -> float:
+        """Seconds of one fork of a sequence."""
+        ...
+
+
 class Engine(Protocol):
     """Runs a solver. Used from one thread at a time."""
 
@@ -132,7 +181,7 @@ class Engine(Protocol):
 
     @property
     def pace(self) -> Pace:
-        """How fast it was when last measured."""
+        """How fast it was when last measured; asked for while nothing is open, it may be measured then."""
         ...
 
     @property
@@ -164,6 +213,26 @@ class Engine(Protocol):
         """Runs one pass for all drafts under way and returns those that are done.
 
         A pass that would outlast `deadline` is interrupted and has no effect; nothing is lost by it.
+        """
+        ...
+
+    def hurry(self, draft_ids: Iterable[int], closing: str, max_tokens: int) -> None:
+        """Makes drafts state their answer now, where `info.can_hurry`; elsewhere it does nothing.
+
+        The closing is written for them as if drawn, with log-probability 0, and they go on to their end in place, also
+        those that were to draw single steps. They come back as `stop` if the solver ends its turn, else as `length`.
+        Once the brace that the closing opens is closed, the solver has one token more to end its turn with. Drafts
+        that wait are closed as they start. What a draft has begun of the closing is not written again, and nothing is
+        written for one that states its answer already.
+
+        Args:
+            draft_ids: drafts; those that are unknown, or closed already, by this or by their forcing, are ignored.
+            closing: the beginning of an answer line, with a leading step delimiter; it is left out where the draft is
+                at the head of a step.
+            max_tokens: that each may still draw, the closing among them; its own limit stays.
+
+        Raises:
+            ValueError: `closing` is blank, or `max_tokens` below 1.
         """
         ...
 

@@ -14,6 +14,9 @@ Not covered: HTTP engines, choosing what to draft (search), speculative decoding
 (`llama.h`).
 """
 
+import bisect
+import ctypes
+import importlib.metadata
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,11 +25,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesearch.budget import Budget, Deadline
+from edgesearch.budget import MAX_BUDGET_S, Budget, Deadline
 from edgesearch.engines import memory, threads
-from edgesearch.engines.base import Draft, Drafted, EngineInfo, Pace
+from edgesearch.engines.base import TIMED_BLOCK, Draft, Drafted, EngineInfo, Pace
 from edgesearch.engines.cells import CellLedger, Segment
 from edgesearch.engines.gguf_header import GgufHeader, read_header
+from edgesearch.engines.hurry import Hurry
 from edgesearch.engines.llama_native import MAX_SEQUENCES, NativeContext, NativeModel
 from edgesearch.engines.sampling import draw, sureness
 from edgesearch.engines.steps import StepBuilder, Sureness
@@ -40,8 +44,12 @@ _MIN_SOLUTION_TOKENS = 16
 _FULL = "the KV cache was full, so the least likely drafts were cut off; lower --n or --max-tokens"
 _PACE_WIDTHS = (1, 4, 16)
 _PACE_PREFIX = 64
+_PACE_CONTEXT = 4 * TIMED_BLOCK
 _PACE_BUDGET_S = 3.0
-_PACE_LIMIT_S = 600.0
+_PACE_TRIES = 8
+_PACE_FORKS = 32
+_PACE_SAMPLING = Sampling(temperature=100.0, top_k=0)
+"""All tokens are about as likely, so that timed drafts hardly ever end their turn."""
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +67,9 @@ class _Node:
     logits: NDArray[np.float32] | None = None
     """Of its last token, once nothing is pending and a draft may still come."""
     waiting: list[Draft] = field(default_factory=list)
+    """The most urgent first; equals in order of arrival."""
+    hurries: dict[int, Hurry] = field(default_factory=dict)
+    """What waiting drafts, by their ids, are to be told as they start."""
     is_prompt: bool = False
     is_revision: bool = False
     """Whether it is a prompt that grew from another one, which its search can do without."""
@@ -88,9 +99,14 @@ class _Run:
     started_s: float
     steps_left: int
     extensions_left: int
+    limit: int
+    """Tokens it may draw."""
+    is_to_end: bool
     written: list[int] = field(default_factory=list)
     """Tokens that come next, whatever the logits say."""
     is_closed: bool = False
+    """Whether a closing has been written for it, or is being written."""
+    hurry: Hurry | None = None
 
 
 class LlamaCppEngine:
@@ -108,7 +124,7 @@ class LlamaCppEngine:
         has_extra_buffers: bool | None = None,
         num_cells: int | None = None,
     ) -> None:
-        """Loads a model, allocates the cache and measures the pace.
+        """Loads a model, allocates the cache and touches the weights once.
 
         Args:
             path: a GGUF file.
@@ -161,8 +177,12 @@ class LlamaCppEngine:
         self._info = self._make_info(name, header, max_sequences, num_threads)
         self._pieces: dict[int, bytes] = {}
         self._ends = frozenset(token for token in range(self._model.vocab_size) if self._model.is_end(token))
+        self._bytes_per_token = header.kv_bytes_per_token
+        self._pace: Pace | None = None
+        self._block: ctypes.Array[ctypes.c_uint8] | None = None
+        self._filler = max(0, self._model.lib.llama_vocab_eos(self._model.vocab))
         self._reset()
-        self._pace = self._measure()
+        self.time_prefill(1)  # the first touch of the weights
 
     # -- what it is ------------------------------------------------------------------------------------------------
 
@@ -172,6 +192,8 @@ class LlamaCppEngine:
 
     @property
     def pace(self) -> Pace:
+        if self._pace is None:
+            self._pace = self._measure()
         return self._pace
 
     @property
@@ -220,6 +242,7 @@ class LlamaCppEngine:
             attention_flops_per_token_context=4.0 * self._model.num_layers * self._model.num_heads * head_size,
             device="gpu" if self._model.has_gpu else "cpu",
             num_threads=num_threads,
+            can_hurry=True,
         )
 
     # -- the protocol ----------------------------------------------------------------------------------------------
@@ -258,7 +281,7 @@ class LlamaCppEngine:
     def start(self, draft: Draft) -> None:
         node = self._nodes.get(draft.beam.node)
         assert node is not None, "a draft continues a beam that was released or never opened"
-        node.waiting.append(draft)
+        bisect.insort_right(node.waiting, draft, key=_urgency)
         self._queue.setdefault(draft.beam.node, None)
 
     def advance(self, deadline: Deadline) -> list[Drafted]:
@@ -277,6 +300,28 @@ class LlamaCppEngine:
         else:
             self._undo(prefills)
         return self._take_done()
+
+    def hurry(self, draft_ids: Iterable[int], closing: str, max_tokens: int) -> None:
+        late, how = set(draft_ids), Hurry(closing, max_tokens)
+        for run in self._running:
+            if run.draft.id in late:
+                self._hurry(run, how)
+        for node in map(self._nodes.__getitem__, self._queue):
+            for draft in node.waiting:
+                if draft.id in late:
+                    node.hurries.setdefault(draft.id, how)
+
+    def _hurry(self, run: _Run, how: Hurry) -> None:
+        """Makes a run state its answer, unless it does or is about to."""
+        if run.is_closed:
+            return
+        text = run.builder.text
+        rest = how.rest(text, run.draft.beam.prompt.step_delimiter)
+        run.is_closed, run.is_to_end, run.hurry = True, True, how
+        run.limit = min(run.limit, run.drawn + how.max_tokens)
+        run.written = self._model.tokenize(rest) if rest else []  # some vocabularies make a space of an empty text
+        if not rest:
+            self._look_for_end(run, text)
 
     def cancel(self, draft_ids: Iterable[int]) -> list[Drafted]:
         gone = set(draft_ids)
@@ -347,17 +392,23 @@ class LlamaCppEngine:
         return done
 
     def _admit(self) -> None:
-        """Starts waiting drafts whose beam is fully decoded, as far as there is room."""
-        for key in list(self._queue):
+        """Starts waiting drafts whose beam is fully decoded, the most urgent first, as far as there is room."""
+        num_ahead = 0  # more urgent drafts whose beam is still being decoded: their places are kept for them
+        for key in self._by_urgency():
             node = self._nodes[key]
             if node.logits is None:
+                num_ahead += len(node.waiting)
                 continue
-            room = self._room()
+            room = max(0, self._room() - num_ahead)
             now, node.waiting = node.waiting[:room], node.waiting[room:]
             if now:
                 self._branch(key, node, now, node.logits)
             if not node.waiting:
                 del self._queue[key]
+
+    def _by_urgency(self) -> list[int]:
+        """The queue, with the nodes of the most urgent drafts first."""
+        return sorted(self._queue, key=lambda key: _urgency(self._nodes[key].waiting[0]))
 
     def _fill_batch(self) -> list[tuple[int, int, bool]]:
         """One token per running draft, then prefill chunks; returns (node key, tokens, is complete) per chunk."""
@@ -366,7 +417,7 @@ class LlamaCppEngine:
         self._sequences = [run.sequence for run in self._running]
         self._flags = [True] * len(self._running)
         prefills = []
-        for key in self._queue:
+        for key in self._by_urgency():
             node = self._nodes[key]
             room = min(_BATCH, self._context.num_cells) - len(self._tokens)  # llama.cpp aborts on more than its context
             if not node.pending or room <= 0:
@@ -389,6 +440,7 @@ class LlamaCppEngine:
         if runs:
             self._extend(runs, rows[: len(runs)])
         row = len(runs)
+        complete = []
         for key, count, is_complete in prefills:
             node = self._nodes[key]
             node.length += count
@@ -396,18 +448,13 @@ class LlamaCppEngine:
             node.fresh_tokens += count
             node.pending = node.pending[count:]
             if is_complete:
-                self._complete(key, node, rows[row])
+                node.logits = rows[row]
+                complete.append(key)
                 row += 1
-
-    def _complete(self, key: int, node: _Node, logits: NDArray[np.float32]) -> None:
-        """A node's last token is decoded: its waiting drafts start, or some of them and the row is kept."""
-        room = self._room()
-        now, node.waiting = node.waiting[:room], node.waiting[room:]
-        is_needed = bool(node.waiting) or not all(draft.is_last_use for draft in now)
-        node.logits = logits.copy() if is_needed else None  # the row is overwritten by the next decode
-        self._branch(key, node, now, logits)
-        if not node.waiting:
-            self._queue.pop(key, None)
+        self._admit()
+        for node in (self._nodes[key] for key in complete if key in self._nodes):
+            assert node.logits is not None  # set above
+            node.logits = node.logits.copy()  # still needed, and the row is overwritten by the next decode
 
     def _branch(self, key: int, node: _Node, drafts: Sequence[Draft], logits: NDArray[np.float32]) -> None:
         """Forks a node for each draft and draws their first tokens from one row of logits."""
@@ -424,24 +471,27 @@ class LlamaCppEngine:
             builder = StepBuilder(draft.beam.prompt.step_delimiter)
             position = node.context_tokens - 1
             reused = node.length - fresh
-            runs.append(
-                _Run(
-                    draft,
-                    sequence,
-                    segment,
-                    position,
-                    -1,
-                    builder,
-                    draft.beam.num_tokens,
-                    0,
-                    0.0,
-                    reused,
-                    prefilled,
-                    time.monotonic(),
-                    draft.num_steps,
-                    draft.forcing.num_extensions if draft.forcing else 0,
-                )
+            run = _Run(
+                draft,
+                sequence,
+                segment,
+                position,
+                -1,
+                builder,
+                draft.beam.num_tokens,
+                0,
+                0.0,
+                reused,
+                prefilled,
+                time.monotonic(),
+                draft.num_steps,
+                draft.forcing.num_extensions if draft.forcing else 0,
+                draft.max_tokens,
+                draft.is_to_end,
             )
+            runs.append(run)
+            if (how := node.hurries.pop(draft.id, None)) is not None:
+                self._hurry(run, how)
         if is_last_use:
             del self._nodes[key]
             node.segment.release()
@@ -452,7 +502,7 @@ class LlamaCppEngine:
         """Draws the next token of each run and ends those that are done."""
         tokens, logprobs = self._draw(runs, rows)
         for index, run in enumerate(runs):
-            if run.draft.forcing is not None:
+            if run.written or run.draft.forcing is not None:
                 tokens[index], logprobs[index] = self._forced(run, tokens[index], logprobs[index])
         sure_of = self._sureness(runs, rows)
         for run, token, logprob, sure in zip(list(runs), tokens, logprobs, sure_of, strict=True):
@@ -463,26 +513,36 @@ class LlamaCppEngine:
             if token in self._ends:
                 run.builder.stop(token, logprob, sure)
                 self._finish(run, "stop")
-            elif run.builder.add(token, self._piece(token), logprob, sure) and self._is_last_step(run):
+                continue
+            piece = self._piece(token)
+            is_step = run.builder.add(token, piece, logprob, sure)
+            if run.hurry is not None and b"}" in piece:
+                self._look_for_end(run, run.builder.steps[-1].text if is_step else run.builder.text)
+            if is_step and self._is_last_step(run):
                 self._finish(run, "step")
-            elif run.drawn >= run.draft.max_tokens or run.position + 1 >= self._info.max_context:
+            elif run.drawn >= run.limit or run.position + 1 >= self._info.max_context:
                 self._finish(run, "length")
 
     def _is_last_step(self, run: _Run) -> bool:
         """Books a step's end; whether the draft ends with it."""
         run.steps_left -= 1
-        return not run.draft.is_to_end and run.steps_left < 1
+        return not run.is_to_end and run.steps_left < 1
+
+    def _look_for_end(self, run: _Run, text: str) -> None:
+        """Lets a hurried run whose step states its whole answer end its turn; a step of its own is not begun for it."""
+        if run.hurry is not None and run.hurry.is_complete(text):
+            run.limit = min(run.limit, run.drawn + bool(run.builder.text))
 
     def _forced(self, run: _Run, token: int, logprob: float) -> tuple[int, float]:
         """The run's next token and its log-probability; 0 for one that is written for the solver."""
         forcing = run.draft.forcing
-        assert forcing is not None  # the caller looked
-        if not run.written and not run.is_closed and forcing.closes(run.drawn, run.draft.max_tokens):
-            run.is_closed = True
-            run.written = self._model.tokenize(forcing.closing)
-        elif not run.written and token in self._ends and run.extensions_left and not run.is_closed:
-            run.extensions_left -= 1
-            run.written = self._model.tokenize(forcing.extension)
+        if forcing is not None and not run.written and not run.is_closed:
+            if forcing.closes(run.drawn, run.limit):
+                run.is_closed = True
+                run.written = self._model.tokenize(forcing.closing)
+            elif token in self._ends and run.extensions_left:
+                run.extensions_left -= 1
+                run.written = self._model.tokenize(forcing.extension)
         return (run.written.pop(0), 0.0) if run.written else (token, logprob)
 
     def _sureness(self, runs: Sequence[_Run], rows: NDArray[np.float32]) -> list[Sureness | None]:
@@ -542,7 +602,7 @@ class LlamaCppEngine:
         if len(self._running) > 1:
             self._finish(min(self._running, key=lambda run: run.logprob / run.drawn), "length")
             return
-        spare = [key for key in self._queue if not self._nodes[key].is_prompt or self._nodes[key].is_revision]
+        spare = [key for key in self._by_urgency() if not self._nodes[key].is_prompt or self._nodes[key].is_revision]
         if not self._queue and self._running:  # what is kept beside it leaves no room for more of it
             self._finish(self._running[0], "length")
             return
@@ -571,42 +631,123 @@ class LlamaCppEngine:
 
     # -- pace ------------------------------------------------------------------------------------------------------
 
+    @property
+    def version(self) -> str:
+        """Of the binding, whose builds bring llama.cpp along."""
+        return f"llama-cpp-python {importlib.metadata.version('llama-cpp-python')}"
+
+    @property
+    def bytes_per_token(self) -> int:
+        return self._bytes_per_token
+
+    def time_pass(self, width: int, context_tokens: int, num_passes: int) -> list[float]:
+        forever = Budget(MAX_BUDGET_S).start()
+        seconds: list[float] = []
+        for attempt in range(_PACE_TRIES):  # a draft that ends its turn leaves a narrower pass, so all begin again
+            if len(seconds) >= num_passes or not self._has_timing_room(width, context_tokens, num_passes):
+                break
+            self._start_timed(width, context_tokens, num_passes + 2, first_seed=attempt * width)
+            self._timed_pass(forever)
+            while len(seconds) < num_passes and len(self._running) == width:
+                seconds.append(self._timed_pass(forever))
+            self._reset()
+        return seconds
+
+    def time_prefill(self, num_tokens: int) -> float:
+        self._assert_idle()
+        forever = Budget(MAX_BUDGET_S).start()
+        self._start_made_up(self._take_sequence(), 0, [self._filler] * num_tokens, 1, seed=0)
+        seconds = 0.0
+        while self._nodes:  # until its draft has begun
+            seconds += self._timed_pass(forever)
+        self._reset()
+        return seconds
+
+    def time_fork(self) -> float:
+        block = self._timed_block()
+        source, *targets = [self._take_sequence() for _ in range(min(len(self._free), _PACE_FORKS + 1))]
+        self._context.put_cells(block, source)
+        start = time.perf_counter()
+        for target in targets:
+            self._context.fork(source, target)
+        seconds = time.perf_counter() - start
+        self._reset()
+        return seconds / len(targets)
+
     def _measure(self) -> Pace:
-        """Times a prefill and passes of a few widths, drawing included, on throw-away drafts; warms the weights up."""
+        """Times a prefill and passes of a few widths on throw-away drafts."""
         deadline = Budget(_PACE_BUDGET_S).start()
-        token = max(0, self._model.lib.llama_vocab_eos(self._model.vocab))
-        prompt = Prompt("the pace")
         length = min(_PACE_PREFIX, self._info.max_context // 2)
-        node = _Node(self._take_sequence(), Segment(self._cells), 0, [token], length + 1, is_prompt=True)
-        self._nodes[prompt.id] = node
-        self._pass_s(prompt, 1, 1)  # the first touch of the weights
-        node.pending, node.logits = [token] * length, None
-        prefill_s = self._pass_s(prompt, 1, 1)
+        prefill_s = self.time_prefill(length)
         points: list[tuple[int, float]] = []
         for width in _PACE_WIDTHS:
-            if width > self._max_running or (points and deadline.expired()):
+            if points and deadline.expired():
                 break
             is_quick = not points or points[-1][1] < 0.02
-            points.append((width, self._pass_s(prompt, width, 6 if is_quick else 2)))
-        self._reset()
-        return Pace(tuple(points), length / max(prefill_s, 1e-6))
+            if seconds := self.time_pass(width, _PACE_CONTEXT, 6 if is_quick else 2):
+                points.append((width, min(seconds)))
+        return Pace(tuple(points) or ((1, prefill_s),), length / max(prefill_s, 1e-6))
 
-    def _pass_s(self, prompt: Prompt, width: int, num_passes: int) -> float:
-        """Seconds of a pass with that many drafts from a prompt's node: the quickest of a few."""
-        forever = Budget(_PACE_LIMIT_S).start()
-        drafts = [
-            Draft(Beam(prompt), Sampling(top_k=0), seed, num_passes + 2, is_to_end=True, is_last_use=False)
-            for seed in range(width)
-        ]
-        for draft in drafts:
-            self.start(draft)
-        seconds = []
-        for _ in range(num_passes):
-            start = time.perf_counter()
-            self.advance(forever)
-            seconds.append(time.perf_counter() - start)
-        self.cancel([draft.id for draft in drafts])
-        return min(seconds)
+    def _timed_pass(self, deadline: Deadline) -> float:
+        start = time.perf_counter()
+        self.advance(deadline)
+        return time.perf_counter() - start
+
+    def _has_timing_room(self, width: int, context_tokens: int, num_passes: int) -> bool:
+        num_shared, num_own = _blocks(context_tokens)
+        num_cells = TIMED_BLOCK * (num_shared + width * num_own + 1) + width * (num_passes + 2)
+        has_positions = self._info.max_context >= TIMED_BLOCK + _MIN_SOLUTION_TOKENS
+        return width <= self._max_running and num_cells <= self._context.num_cells and has_positions
+
+    def _start_timed(self, width: int, context_tokens: int, max_tokens: int, *, first_seed: int) -> None:
+        """Starts drafts on contexts of that length, made of copies of one block: nothing is decoded for them.
+
+        All copies have the same positions, which costs what others would, so a draft goes on right after one block.
+        """
+        num_shared, num_own = _blocks(context_tokens)
+        block, spare = self._timed_block(), self._take_sequence()
+        sequences = [self._take_sequence() for _ in range(width)]
+        owners = [sequences] * num_shared + [[sequence] for sequence in sequences] * num_own
+        for targets in owners:
+            self._context.put_cells(block, spare)
+            for target in targets:
+                self._context.fork(spare, target)
+            self._context.free(spare)
+        for seed, sequence in enumerate(sequences, first_seed):
+            self._start_made_up(sequence, TIMED_BLOCK, [self._filler], max_tokens, seed)
+
+    def _start_made_up(self, sequence: int, length: int, pending: list[int], max_tokens: int, seed: int) -> None:
+        """Starts a draft of a prompt of which so many tokens are decoded and the others are not yet."""
+        prompt = Prompt("the pace")
+        context_tokens = length + len(pending)
+        node = _Node(sequence, Segment(self._cells), length, pending, context_tokens, is_prompt=True)
+        self._nodes[prompt.id] = node
+        self.start(Draft(Beam(prompt), _PACE_SAMPLING, seed, max_tokens, is_to_end=True))
+
+    def _assert_idle(self) -> None:
+        is_idle = not (self._nodes or self._running)
+        assert is_idle, "an engine is timed while nothing is open"
+
+    def _timed_block(self) -> "ctypes.Array[ctypes.c_uint8]":
+        """What the cache holds of the tokens that timed contexts are made of; decoded once."""
+        self._assert_idle()
+        if self._block is None:
+            self._context.abort.rest()
+            flags = [False] * (TIMED_BLOCK - 1) + [True]
+            self._context.decode([self._filler] * TIMED_BLOCK, range(TIMED_BLOCK), [0] * TIMED_BLOCK, flags)
+            self._block = self._context.cells(0)
+            self._context.free(0)
+        return self._block
+
+
+def _blocks(context_tokens: int) -> tuple[int, int]:
+    """Blocks of a timed context that all drafts share, and those that each has of its own."""
+    num_own = context_tokens // TIMED_BLOCK // 2
+    return max(1, context_tokens // TIMED_BLOCK - num_own), num_own
+
+
+def _urgency(draft: Draft) -> float:
+    return draft.priority
 
 
 def _num_alike(ids: Sequence[int], others: Sequence[int]) -> int:

@@ -336,6 +336,17 @@ class NativeContext:
         """Makes `target` share `source`'s cells up to position `end` (all of them by default)."""
         self.lib.llama_memory_seq_cp(self._memory, source, target, -1, end)
 
+    def cells(self, sequence: int) -> "ctypes.Array[ctypes.c_uint8]":
+        """A copy of what the cache holds of a sequence."""
+        size = int(self.lib.llama_state_seq_get_size(self._context, sequence))
+        data = (ctypes.c_uint8 * size)()
+        self.lib.llama_state_seq_get_data(self._context, data, len(data), sequence)
+        return data
+
+    def put_cells(self, data: "ctypes.Array[ctypes.c_uint8]", sequence: int) -> bool:
+        """Puts such a copy into cells of its own, as an empty sequence; False where there is no room."""
+        return bool(self.lib.llama_state_seq_set_data(self._context, data, len(data), sequence))
+
     def free(self, sequence: int, start: int = -1) -> None:
         """Forgets a sequence from position `start` on (all of it by default)."""
         self.lib.llama_memory_seq_rm(self._memory, sequence, start, -1)

@@ -295,6 +295,9 @@ class OpenAIEngine:
             self._collect(future, self._under_way.pop(future))
         return self._take_done()
 
+    def hurry(self, draft_ids: Iterable[int], closing: str, max_tokens: int) -> None:
+        """Does nothing (see `info`): a request under way cannot be changed, and a new one may cost a prefill."""
+
     def cancel(self, draft_ids: Iterable[int]) -> list[Drafted]:
         gone = set(draft_ids)
         for future in [future for future in self._under_way if _has_answer(future)]:
@@ -353,6 +356,7 @@ class OpenAIEngine:
 
     def _launch(self) -> None:
         """Sends what waits, as far as connections allow; what needs no request is done at once."""
+        self._queue.sort(key=lambda run: run.draft.priority)  # stable: equals stay in order
         while self._queue and len(self._under_way) < self._config.concurrency:
             run = self._queue.pop(0)
             if self._settle(run):

@@ -32,6 +32,11 @@ class StepBuilder:
         self._logprobs: list[float] = []
         self._sureness: list[Sureness] = []
 
+    @property
+    def text(self) -> str:
+        """Of the step under way, so far."""
+        return b"".join(self._bytes).decode(errors="replace")
+
     def add(self, token: int, piece: bytes, logprob: float, sureness: Sureness | None = None) -> bool:
         """Takes one token; True when it ends a step (which is then in `steps`)."""
         self._take(token, logprob, sureness)
@@ -45,7 +50,7 @@ class StepBuilder:
 
     def _has_ended(self) -> bool:
         """Whether there is a delimiter with something before it."""
-        text = b"".join(self._bytes).decode(errors="replace")
+        text = self.text
         head = self._blank_head.match(text)
         assert head is not None  # it matches the empty text too
         return self._delimiter.decode() in text[head.end() :]
@@ -69,8 +74,7 @@ class StepBuilder:
             self.steps[-1] = replace(self.steps[-1], finish=finish)
 
     def _end(self, finish: Finish) -> None:
-        text = b"".join(self._bytes).decode("utf-8", errors="replace")
-        step = Step(text, tuple(self._tokens), sum(self._logprobs), finish, certainty=self._certainty())
+        step = Step(self.text, tuple(self._tokens), sum(self._logprobs), finish, certainty=self._certainty())
         self.steps.append(step)
         self._start()
 

@@ -1,11 +1,16 @@
-"""What every engine promises. A test class inherits `EngineContract` and gives an `engine` fixture."""
+"""What every engine promises. A test class inherits `EngineContract` and gives an `engine` fixture.
+
+`InProcessContract` is what those promise beside it that hold their drafts themselves, and draw one token a pass.
+"""
 
 import pytest
 
+from edgesearch.answer import extract
 from edgesearch.budget import Budget, Deadline
 from edgesearch.engines.base import Draft, Drafted, Engine
 from edgesearch.types import Beam, Forcing, Prompt, Sampling
 
+CLOSING = "\n\nThe answer is \\boxed{"
 PROBLEM = "Ana has 12 apples. Ben has 3 more than Ana. Cara has twice as many as Ben. How many apples does Cara have?"
 GREEDY = Sampling(temperature=0.0, top_k=0)
 WARM = Sampling(temperature=1.0, top_k=0)
@@ -183,3 +188,157 @@ class EngineContract:
     def test_more_drafts_than_fit_together_all_come_back(self, engine, root):
         count = engine.info.max_sequences + 10
         assert len(run(engine, [self.draft(root, seed, is_to_end=True) for seed in range(count)])) == count
+
+
+def token_ids(drafted: Drafted) -> list[int]:
+    return [token for step in drafted.steps for token in step.token_ids]
+
+
+class InProcessContract(EngineContract):
+    def hurried(self, engine: Engine, draft: Draft, num_passes: int, max_tokens: int = 20) -> Drafted:
+        """A draft that is hurried after so many passes; 0 for one that still waits."""
+        engine.start(draft)
+        for _ in range(num_passes):
+            assert engine.advance(Budget(600).start()) == []
+        engine.hurry([draft.id, -1], CLOSING, max_tokens)
+        for _ in range(max_tokens):
+            if done := engine.advance(Budget(600).start()):
+                [drafted] = done
+                assert drafted.draft == draft
+                return drafted
+        raise AssertionError("it took more passes than it may draw tokens")
+
+    def test_a_draft_hurried_at_any_moment_states_one_answer_in_place(self, engine, root):
+        [plain] = run(engine, [self.draft(root, 3, is_to_end=True, is_last_use=False)])
+        for num_passes in range(plain.num_drawn - 1):
+            drafted = self.hurried(engine, self.draft(root, 3, is_to_end=True, is_last_use=False), num_passes)
+            assert token_ids(drafted)[:num_passes] == token_ids(plain)[:num_passes]
+            assert drafted.num_drawn == len(token_ids(drafted)) <= num_passes + 20
+            assert drafted.prefilled_tokens == 0
+            assert drafted.beam.finish == "stop"
+            assert drafted.beam.text.count("The answer is") == 1
+            assert extract(drafted.beam.text) is not None
+            assert all(step.text.strip() for step in drafted.steps)
+            assert [step.finish for step in drafted.steps[:-1]] == ["step"] * (len(drafted.steps) - 1)
+
+    def test_a_hurried_draft_of_one_step_goes_on_to_its_end(self, engine, root):
+        drafted = self.hurried(engine, self.draft(root, 3), 2)
+        assert drafted.beam.finish == "stop"
+        assert extract(drafted.beam.text) is not None
+
+    def test_a_draft_hurried_before_it_starts_begins_with_the_closing(self, engine, root):
+        [first] = run(engine, [self.draft(root, 3)])
+        drafted = self.hurried(engine, self.draft(first.beam, 3), 0)
+        assert drafted.beam.text.startswith(first.beam.text + CLOSING.strip())
+        assert len(drafted.beam.steps) == len(first.beam.steps) + 1
+
+    def test_a_draft_that_states_its_answer_is_left_to_end(self, engine, root):
+        [plain] = run(engine, [self.draft(root, 3, is_to_end=True, is_last_use=False)])
+        drafted = self.hurried(engine, self.draft(root, 3, is_to_end=True), plain.num_drawn - 2)
+        assert drafted.beam.text == plain.beam.text
+        assert drafted.beam.finish == "stop"
+
+    def test_a_hurried_draft_that_gets_no_further_is_cut_off(self, engine, root):
+        drafted = self.hurried(engine, self.draft(root, 3, is_to_end=True, is_last_use=False), 4, max_tokens=2)
+        assert drafted.beam.finish == "length"
+        assert drafted.num_drawn == 6
+
+    def test_a_hurried_draft_keeps_its_own_limit(self, engine, root):
+        drafted = self.hurried(engine, self.draft(root, 3, is_to_end=True, max_tokens=6), 4)
+        assert drafted.beam.finish == "length"
+        assert drafted.num_drawn == 6
+
+    def test_a_draft_is_hurried_once(self, engine, root):
+        draft = self.draft(root, 3, is_to_end=True)
+        engine.start(draft)
+        engine.advance(Budget(600).start())
+        engine.hurry([draft.id], CLOSING, 30)
+        engine.hurry([draft.id], CLOSING, 1)
+        done: list[Drafted] = []
+        while not done:
+            done = engine.advance(Budget(600).start())
+            engine.hurry([draft.id], CLOSING, 1)
+        assert done[0].beam.finish == "stop"
+        assert done[0].beam.text.count("The answer is") == 1
+
+    def test_a_draft_that_its_forcing_has_closed_is_not_hurried(self, engine, root):
+        forcing = Forcing(closing=CLOSING, closing_tokens=40)
+        drafts = [self.draft(root, 3, is_to_end=True, max_tokens=44, forcing=forcing) for _ in range(2)]
+        [left] = run(engine, [self.draft(root, 3, is_to_end=True, max_tokens=44, forcing=forcing, is_last_use=False)])
+        engine.start(drafts[0])
+        for _ in range(6):
+            engine.advance(Budget(600).start())
+        engine.hurry([drafts[0].id], CLOSING, 1)
+        done: list[Drafted] = []
+        while not done:
+            done = engine.advance(Budget(600).start())
+        assert token_ids(done[0]) == token_ids(left)
+
+    def test_a_hurried_draft_is_not_made_to_think_on(self, engine, root):
+        forcing = Forcing(extension="\n\nWait", num_extensions=5)
+        drafted = self.hurried(engine, self.draft(root, 3, is_to_end=True, forcing=forcing), 4)
+        assert "Wait" not in drafted.beam.text
+
+    def test_drafts_that_share_a_batch_with_a_hurried_one_draw_what_they_would_have_drawn(self, engine, root):
+        def others(is_hurried):
+            drafts = [self.draft(root, seed, is_to_end=True, is_last_use=False) for seed in range(6)]
+            for draft in drafts:
+                engine.start(draft)
+            done: dict[int, Drafted] = {}
+            for number in range(5000):
+                if number == 5 and is_hurried:
+                    engine.hurry([draft.id for draft in drafts[::2]], CLOSING, 12)
+                done |= {drafted.draft.id: drafted for drafted in engine.advance(Budget(600).start())}
+                if len(done) == len(drafts):
+                    return [token_ids(done[draft.id]) for draft in drafts]
+            raise AssertionError("the drafts never came back")
+
+        left, hurried = others(False), others(True)
+        assert hurried[1::2] == left[1::2]
+        assert hurried[0] != left[0]
+
+    def test_drafts_hurried_while_they_wait_for_room_state_an_answer_each(self, engine, root):
+        drafts = [self.draft(root, seed, is_to_end=True) for seed in range(engine.info.max_sequences + 10)]
+        for draft in drafts:
+            engine.start(draft)
+        done = engine.advance(Budget(600).start())
+        engine.hurry([draft.id for draft in drafts], CLOSING, 20)
+        for _ in range(100):
+            done += engine.advance(Budget(600).start())
+        assert len(done) == len(drafts)
+        assert all(drafted.num_drawn <= 21 and drafted.beam.text.count("The answer is") == 1 for drafted in done)
+
+    @pytest.mark.parametrize(("closing", "max_tokens"), [("\n\n", 20), ("", 20), (CLOSING, 0)])
+    def test_hurrying_with_nothing_to_say_or_no_token_to_say_it_is_a_bug_of_the_caller(
+        self, engine, closing, max_tokens
+    ):
+        with pytest.raises(ValueError, match="must"):
+            engine.hurry([], closing, max_tokens)
+
+    def test_where_room_is_scarce_the_most_urgent_drafts_start_first_and_the_others_in_their_turn(self, engine, root):
+        other = Prompt("Ben has 4 apples and gives 1 to Ana. How many apples does Ben have?")
+        engine.open(other)
+        room = engine.info.max_sequences
+        early = [self.draft(root, seed, is_to_end=True, max_tokens=4, priority=9.0) for seed in range(3 * room)]
+        late = [self.draft(Beam(other), seed, is_to_end=True, max_tokens=4, priority=5.0) for seed in range(room + 3)]
+        for draft in early:
+            engine.start(draft)
+        done = engine.advance(Budget(600).start())
+        for draft in late:
+            engine.start(draft)
+        for _ in range(100):
+            done += engine.advance(Budget(600).start())
+        order = [drafted.draft.priority for drafted in done]
+        num_begun = order.index(5.0)  # those that had started when the others came
+        assert room <= num_begun <= room + 1
+        assert order[num_begun : num_begun + len(late)] == [5.0] * len(late)
+        assert order[num_begun + len(late) :] == [9.0] * (len(early) - num_begun)
+
+    def test_drafts_of_equal_urgency_start_in_order_of_arrival(self, engine, root):
+        drafts = [self.draft(root, 0, is_to_end=True, max_tokens=2) for _ in range(3 * engine.info.max_sequences)]
+        for draft in drafts:
+            engine.start(draft)
+        done: list[Drafted] = []
+        for _ in range(20):
+            done += engine.advance(Budget(600).start())
+        assert [drafted.draft.id for drafted in done] == [draft.id for draft in drafts]

@@ -329,6 +329,29 @@ def test_a_closing_that_is_written_costs_no_likelihood_and_is_told_with_the_rest
     assert len(last.certainty.entropies) == len(last.token_ids)
 
 
+@pytest.mark.parametrize("is_late", [False, True], ids=["before its answer", "after its answer"])
+def test_a_solver_that_goes_on_after_its_answer_is_cut_off_one_token_later(nano, monkeypatch, is_late):
+    words = nano._model.tokenize(r"The answer is \boxed{\frac{1}{2}}")
+    more = nano._model.tokenize(" and more and more")
+    start = 0 if is_late else len(words) - len(nano._model.tokenize(r"\frac{1}{2}}"))
+    script = iter([*words[start:], *more] if is_late else [words[0], *words[start:], *more])
+
+    def drawn(runs, rows):
+        return [0 if run.written else next(script) for run in runs], [0.0] * len(runs)
+
+    monkeypatch.setattr(nano, "_draw", drawn)
+    draft = Draft(opened(nano), WARM, 0, 200)
+    nano.start(draft)
+    for _ in range(len(words) if is_late else 1):
+        assert nano.advance(Budget(60).start()) == []
+    nano.hurry([draft.id], CLOSING, 100)
+    done: list[Drafted] = []
+    while not done:
+        done = nano.advance(Budget(60).start())
+    assert token_ids(done[0]) == [*words, more[0]]
+    assert done[0].beam.finish == "length"  # the solver did not end its turn
+
+
 def test_hurried_drafts_leave_no_cell_and_no_sequence_behind(nano):
     nano.clear()
     root = opened(nano)

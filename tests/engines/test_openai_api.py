@@ -28,7 +28,7 @@ from edgesearch.prompt import ASK_AGAIN, ChatTemplate
 from edgesearch.types import Beam, Forcing, Prompt, Sampling
 from edgesearch.verifiers.scripted import ScriptedVerifier
 
-from .engine_contract import GREEDY, PROBLEM, WARM, EngineContract, run
+from .engine_contract import CLOSING, GREEDY, PROBLEM, WARM, EngineContract, run
 from .openai_server import BARE, DELIMITER, VLLM, Kind, cut_off_in_the_body, serving, solution, status
 
 PACE = Pace(((1, 0.001), (8, 0.001)), 1000.0)
@@ -71,6 +71,18 @@ class TestOverVllm(EngineContract):
         assert length > 20
         assert [drafted.prefilled_tokens for drafted in drafts] == [length, 0, 0, 0]
         assert [drafted.reused_tokens for drafted in drafts] == [0, length, length, length]
+
+    def test_a_draft_is_not_hurried_and_comes_back_as_it_would_have(self, engine, root):
+        [left] = run(engine, [self.draft(root, 3, is_to_end=True, is_last_use=False)])
+        draft = self.draft(root, 3, is_to_end=True)
+        engine.start(draft)
+        engine.hurry([draft.id], CLOSING, 1)
+        done = []
+        while not done:
+            done = engine.advance(Budget(600).start())
+            engine.hurry([draft.id], CLOSING, 1)
+        assert done[0].beam.text == left.beam.text
+        assert not engine.info.can_hurry
 
     def test_a_cancelled_draft_gives_what_it_has(self):
         """As in the contract, but an answer comes whole: what has come before the cut is the text of earlier ones."""
@@ -175,6 +187,18 @@ def test_drafts_of_one_beam_share_a_request_where_asked_for():
         assert sorted(post.get("n", 1) for post in server.posts) == [2, 4]
         assert len({drafted.beam.text for drafted in drafts}) == 6
         assert sum(drafted.prefilled_tokens > 0 for drafted in drafts) <= 2
+
+
+def test_the_requests_of_urgent_drafts_are_sent_first():
+    with serving() as server, engine_over(server, concurrency=1) as engine:
+        root, other = opened(engine), opened(engine, "How many apples does Ben have?")
+        for seed in range(3):
+            engine.start(Draft(root, WARM, seed, 100, is_to_end=True, priority=9.0))
+        done = engine.advance(Budget(600).start())  # sends the first of them
+        engine.start(Draft(other, WARM, 0, 100, is_to_end=True, priority=5.0))
+        while len(done) < 4:
+            done += engine.advance(Budget(600).start())
+        assert [PROBLEM in post["prompt"] for post in server.posts] == [True, False, True, True]
 
 
 def test_drafts_that_ask_for_different_things_do_not_share_a_request():
