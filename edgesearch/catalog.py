@@ -65,6 +65,7 @@ _ROLE_KEYS: Mapping[str, dict[str, type]] = {
     },
     "verifier": {"aggregator": str},
 }
+_OPTIONAL_KEYS: Mapping[str, dict[str, type]] = {"solver": {"policy": str}, "verifier": {}}
 _TYPE_NAMES = {int: "a whole number", float: "a number", str: "a text"}
 _SAMPLING_KEYS = ("temperature", "top_k", "top_p", "min_p")
 
@@ -94,9 +95,7 @@ class ModelSummary:
         _require("role", self.role in get_args(Role), self.role, "solver or verifier")
         formats = ("gguf",) if self.role == "solver" else get_args(Format)
         _require("format", self.format in formats, self.format, " or ".join(formats))
-        parts = self.file.split("/")
-        is_inside = all(re.fullmatch(r"\w[\w.-]*", part) for part in parts) and ".." not in self.file
-        _require("file", is_inside, self.file, "a path below the manifest's folder")
+        _require_inside("file", self.file)
         _require("file", self.file.endswith(f".{self.format}"), self.file, f"a .{self.format} file")
         _require("sha256", re.fullmatch(r"[0-9a-f]{64}", self.sha256), self.sha256, "64 lowercase hexadecimal digits")
         _require("size_bytes", self.size_bytes > 0, self.size_bytes, "> 0")
@@ -126,6 +125,8 @@ class SolverSpec:
     check: str = ""
     """The exact check of answers to its problems (verifiers/checks.py); empty for none."""
     is_builtin: bool = False
+    policy: Path | None = None
+    """File of the policy that came with it (planner/policy.py); not read here, and it may be missing."""
 
     def __post_init__(self) -> None:
         _require("step_delimiter", self.step_delimiter, self.step_delimiter, "not empty")
@@ -168,6 +169,10 @@ def solver(reference: str, *, directory: Path | None = None) -> SolverSpec:
     settings = dict(found.settings)
     with _blaming(found.path):
         sampling = Sampling(**{key: settings.pop(key) for key in _SAMPLING_KEYS})
+        policy = settings.pop("policy", None)
+        if policy is not None:
+            _require_inside("policy", policy)
+            settings["policy"] = found.path.parent / policy
         return SolverSpec(found.summary.name, found.weights, sampling=sampling, is_builtin=True, **settings)
 
 
@@ -268,11 +273,11 @@ def _load(path: Path) -> _Manifest:
     problem = _problem(table, path.stem)
     if problem:
         raise IntegrityError(f"{path}: {problem}; {_REPAIR}")
-    role_keys = _ROLE_KEYS[table["role"]]
+    role_keys = _ROLE_KEYS[table["role"]] | _OPTIONAL_KEYS[table["role"]]
     common = {key: value for key, value in table.items() if key not in role_keys and key != "schema_version"}
     with _blaming(path):
         summary = ModelSummary(**common, check=table.get("check", ""))
-    return _Manifest(path, summary, {key: role_keys[key](table[key]) for key in role_keys})
+    return _Manifest(path, summary, {key: kind(table[key]) for key, kind in role_keys.items() if key in table})
 
 
 def _problem(table: Mapping[str, Any], name: str) -> str:
@@ -284,6 +289,7 @@ def _problem(table: Mapping[str, Any], name: str) -> str:
     if table.get("role") not in _ROLE_KEYS:
         return f"role must be solver or verifier, not {table.get('role')!r}"
     types = _COMMON_KEYS | _ROLE_KEYS[table["role"]]
+    types |= {key: kind for key, kind in _OPTIONAL_KEYS[table["role"]].items() if key in table}
     for key in sorted(types.keys() ^ table.keys()):
         return f"the key {key!r} is {'missing' if key in types else 'unknown'}"
     for key, wanted in types.items():
@@ -334,6 +340,11 @@ def _unknown(reference: str, role: Role, manifests: Mapping[str, Path]) -> Model
     else:
         there = f"the built-in models are not installed ({_REPAIR})"
     return ModelNotFound(f"no {role} is named {reference!r}; {there}, or give a file's path or hf:OWNER/NAME{hint}")
+
+
+def _require_inside(field: str, file: str) -> None:
+    is_inside = all(re.fullmatch(r"\w[\w.-]*", part) for part in file.split("/")) and ".." not in file
+    _require(field, is_inside, file, "a path below the manifest's folder")
 
 
 def _require_check(name: str) -> None:

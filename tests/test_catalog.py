@@ -85,6 +85,22 @@ def test_a_name_gives_what_its_manifest_says(directory: Path) -> None:
     )
 
 
+def test_a_solver_s_manifest_may_name_a_policy_below_its_folder(directory: Path) -> None:
+    assert catalog.solver("tiny", directory=directory).policy is None
+    write_manifest(directory, TINY, policy='"weights/tiny-policy.json"')
+    assert catalog.solver("tiny", directory=directory).policy == directory / "weights" / "tiny-policy.json"
+    for outside in ('"../policy.json"', '"/etc/passwd"', '""', "3"):
+        write_manifest(directory, TINY, policy=outside)
+        with pytest.raises(IntegrityError, match="policy must be"):
+            catalog.solver("tiny", directory=directory)
+
+
+def test_only_a_solver_has_a_policy(directory: Path) -> None:
+    write_manifest(directory, JUDGE, policy='"weights/policy.json"')
+    with pytest.raises(IntegrityError, match="'policy' is unknown"):
+        catalog.verifier("judge", directory=directory)
+
+
 def test_known_models_are_listed_by_name(directory: Path) -> None:
     assert [(model.name, model.role, model.params) for model in catalog.known(directory=directory)] == [
         ("judge", "verifier", 12),

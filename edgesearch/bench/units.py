@@ -296,7 +296,7 @@ def _scores(reference: Reference, solver: SolverSpec | None) -> tuple[str, tuple
 def _spec_digest(spec: SolverSpec) -> str:
     """How a solver is run: what its manifest says, without its name and place."""
     fields = dataclasses.asdict(spec)
-    content = {name: fields[name] for name in fields if name not in ("name", "path", "is_builtin")}
+    content = {name: fields[name] for name in fields if name not in ("name", "path", "is_builtin", "policy")}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
