@@ -17,11 +17,15 @@ from edgesearch import __version__
 
 from . import json_output
 from .bench import bench
+from .calibrate import calibrate
+from .doctor import doctor
 from .failures import explain
 from .grade import grade
 from .info import info
 from .solve import solve
 from .terminal import accept_any_text, color_choice, note, one_line
+from .trace import trace
+from .tune import tune
 from .verifier import verifier
 
 _EPILOG = """\b
@@ -107,5 +111,5 @@ def main(ctx: click.Context) -> None:
     ctx.color = color_choice(os.environ)
 
 
-for _command in (solve, info, grade, bench, verifier):
+for _command in (solve, info, grade, bench, verifier, trace, tune, calibrate, doctor):
     main.add_command(_command)

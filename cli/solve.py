@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -27,6 +28,7 @@ from .terminal import note, one_line, say, warn
 if TYPE_CHECKING:
     from edgesearch.engines.openai_protocol import Mode
     from edgesearch.pipeline import Pipeline
+    from edgesearch.trace.recorder import Recorder
 
 _EXAMPLES = """\b
 Examples:
@@ -366,13 +368,19 @@ def _plain(value: object) -> str:
 @click.option(
     "--show-steps", is_flag=True, show_default="the answer alone", help="Print the steps and their scores, too."
 )
+@click.option(
+    "--trace",
+    metavar="FILE",
+    show_default="none",
+    help="Write the search tree as JSON; `edgesearch trace FILE` shows it.",
+)
 @click.option("--explain", "is_explained", is_flag=True, show_default="no", help="Tell in a line how it was planned.")
 @click.option("-v", "--verbose", "is_verbose", is_flag=True, show_default="no", help="Tell the models and counters.")
 @click.option("-q", "--quiet", "is_quiet", is_flag=True, show_default="no", help="Tell warnings and errors only.")
 @click.option("--no-progress", is_flag=True, show_default="show", help="Show no progress while it runs.")
 @click.pass_context
 def solve(
-    ctx: click.Context, problem: str | None, jsonl: str | None, budget_s: float,
+    ctx: click.Context, problem: str | None, jsonl: str | None, trace: str | None, budget_s: float,
     model: str, verifier: str, no_check: bool, threads: int | None,
     strategy: str, n: int | None, m: int, aggregator: str | None,
     max_tokens: int | None, temperature: float | None, options: dict[str, str], early_stop: float | None,
@@ -387,6 +395,7 @@ def solve(
     """
     if jsonl is not None and problem is not None:
         raise UsageError("give either a PROBLEM or --jsonl, not both")
+    trace_path = _trace_path(trace, jsonl)
     search = Search(strategy, n, m, aggregator, max_tokens, temperature, options, early_stop, confidence, seed)
     source = Source(model, verifier, n, max_tokens, threads, not no_check, policy)
     _check_endpoint_flags(ctx, endpoint)
@@ -401,13 +410,25 @@ def solve(
             note(f"{verb} {one_line(model)} ...")  # before the slow imports
         view = render.open_view(is_shown=output.has_progress)
         with closing(view), _loaded(ctx, source) if server is None else _connected(source, server) as pipeline:
-            run = Run(pipeline, search, output, view, interrupts)
+            run = Run(pipeline, search, output, view, interrupts, trace_path)
             if single is not None:
                 exit_code = run.one(single, budget_s)
             else:
                 assert stream is not None
                 exit_code = run.lines(read_lines(stream), budget_s)
     ctx.exit(exit_code)
+
+
+def _trace_path(trace: str | None, jsonl: str | None) -> Path | None:
+    """Where the trace goes; looked at before anything is loaded."""
+    if trace is None:
+        return None
+    if jsonl is not None:
+        raise UsageError("--trace is of one problem; give a PROBLEM instead of --jsonl")
+    from edgesearch.trace.file import check_place
+
+    check_place(Path(trace))
+    return Path(trace)
 
 
 def _check_endpoint_flags(ctx: click.Context, endpoint: str | None) -> None:
@@ -471,17 +492,21 @@ class Run:
     output: Output
     view: render.View
     interrupts: Interrupts
+    trace_path: Path | None = None
+    """Where the search tree goes, if it is wanted."""
 
     def one(self, problem: Problem, budget_s: float) -> int:
         """Solves and prints one problem; returns the exit code."""
+        recorder = self._recorder()
         with self.interrupts.cancelling(self.pipeline.cancel):
-            solution = self._solved(problem, budget_s)
+            solution = self._solved(problem, budget_s, recorder)
             self._tell(solution)
             self._print(solution)
+            is_written = self._write_trace(recorder)
         is_answered = solution.answer is not None
         if not is_answered:
             note(f"Error: {self._why_unanswered(solution)}", color="red")
-        return self.interrupts.exit_code or (0 if is_answered else NoAnswer.exit_code)
+        return self.interrupts.exit_code or (int(not is_written) if is_answered else NoAnswer.exit_code)
 
     def lines(self, lines: Iterator[Line], budget_s: float) -> int:
         """Solves and prints one problem a line, bad lines as errors; returns the exit code."""
@@ -511,7 +536,27 @@ class Run:
             return False
         return True
 
-    def _solved(self, problem: Problem, budget_s: float) -> Solution:
+    def _recorder(self) -> "Recorder | None":
+        if self.trace_path is None:
+            return None
+        from edgesearch.trace.recorder import Recorder
+
+        return Recorder()
+
+    def _write_trace(self, recorder: "Recorder | None") -> bool:
+        """Writes the trace, if there is one, now that the answer is out; returns whether that went well."""
+        if recorder is None or self.trace_path is None:
+            return True
+        from edgesearch.trace import file
+
+        try:
+            file.write(recorder.trace(), self.trace_path)
+        except EdgesearchError as error:
+            note(f"Error: {one_line(str(error))}", color="red")
+            return False
+        return True
+
+    def _solved(self, problem: Problem, budget_s: float, recorder: "Recorder | None" = None) -> Solution:
         solution: Solution | None = None
         search = self.search
         events = self.pipeline.events(
@@ -527,12 +572,15 @@ class Run:
             early_stop=search.early_stop,
             confidence=search.confidence,
             seed=search.seed,
+            is_traced=recorder is not None,
         )
         try:
             for event in events:
                 if self.interrupts.exit_code is not None:  # it may have come before there was a search to end
                     self.pipeline.cancel()
                 self.view.show(event)
+                if recorder is not None:
+                    recorder.add(event)
                 if isinstance(event, Solved):
                     solution = event.solution
         finally:

@@ -1,4 +1,6 @@
-"""JSON inside a page: any text goes in, and none of it can end the element that holds it or become markup.
+"""What a page holds beside its markup: JSON, and the digests of its script and style.
+
+Any text goes into the JSON, and none of it can end the element that holds it or become markup.
 
 A `script` element of the type application/json is data: it is not run. Its text ends at the first `</script`, and
 `<!--` changes how it is read, so `<`, `>` and `&` are written as JSON escapes, and so is all that is not ASCII.
@@ -6,6 +8,8 @@ A `script` element of the type application/json is data: it is not run. Its text
 Source: https://html.spec.whatwg.org/multipage/scripting.html#restrictions-for-contents-of-script-elements.
 """
 
+import base64
+import hashlib
 import json
 from html import escape
 
@@ -19,6 +23,11 @@ def encoded(content: object) -> str:
         ValueError: a number is NaN or infinite.
     """
     return json.dumps(content, separators=(",", ":"), allow_nan=False).translate(_ESCAPES)
+
+
+def digest(text: str) -> str:
+    """How a content security policy names the inline script or style that may be used."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def element(name: str, text: str) -> str:

@@ -12,8 +12,6 @@ Not covered: the figures (measure.py), PNG files (charts.py).
 Source: https://www.w3.org/TR/CSP3/ (hashes of inline scripts and styles).
 """
 
-import base64
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib import metadata, resources
@@ -23,7 +21,7 @@ from typing import Any
 
 from edgesearch.bench.files import replaced
 from edgesearch.bench.report import chart_curves, looks, page_tables
-from edgesearch.bench.report.embedding import element, encoded
+from edgesearch.bench.report.embedding import digest, element, encoded
 from edgesearch.bench.report.model import Report
 from edgesearch.bench.report.page_samples import Excerpts
 from edgesearch.bench.store import Store
@@ -71,7 +69,7 @@ def _values(report: Report) -> dict[str, str]:
     script = "\n".join(map(_static, _SCRIPTS))
     sections = [section for section in _sections(report) if section[2]]
     return {
-        "policy": f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; base-uri 'none'; "
+        "policy": f"default-src 'none'; script-src {digest(script)}; style-src {digest(style)}; base-uri 'none'; "
         "form-action 'none'",
         "version": escape(metadata.version("edgesearch")),
         "title": escape(", ".join(dict.fromkeys(run.name for run in report.runs)) or "No runs"),
@@ -87,11 +85,6 @@ def _values(report: Report) -> dict[str, str]:
 
 def _static(name: str) -> str:
     return resources.files("edgesearch.bench.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    """How a policy names the inline script or style that may be used."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 # ---------------------------------------------------------------------------------------------------------- sections
