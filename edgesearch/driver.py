@@ -16,6 +16,7 @@ Not covered: choosing among candidates (choice.py), planning (planner), what is 
 import dataclasses
 import itertools
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -29,7 +30,7 @@ from edgesearch.events import Event, Grew, Scored, WaveStarted
 from edgesearch.jobs import LANE, Job, JobResult, JobView, Situation, Wave
 from edgesearch.search.base import Expand, Judge, SearchConfig, Strategy
 from edgesearch.search.early_stop import verdict
-from edgesearch.types import Beam, Candidate, Forcing
+from edgesearch.types import Beam, Candidate
 from edgesearch.under_way import Key, RunningJob, RunningWave, final_s, new_tokens, rebased, truncated
 from edgesearch.verifiers.base import Verifier
 from edgesearch.verifiers.checks import Check, prove
@@ -40,6 +41,12 @@ _EAGER_BEAMS = 8
 """Finished samples that are judged together while others are still being drawn."""
 _PESSIMISM = 1.25
 """How much longer than measured a verifier call is taken to last."""
+_CANDIDATE_S = 4e-6
+"""Kept back before a deadline for each finished solution: what gathering and counting it takes."""
+_CLOSE_S = 0.002
+"""What ending a job takes: so much earlier it ends where the next one ends right after it."""
+_NUM_TIMED = 8
+"""Passes of which the shortest says what a pass takes at least."""
 _MAX_CLOSING_SHARE = 0.3
 """Of the budget: the most that is left for stating answers near the deadline."""
 
@@ -85,6 +92,9 @@ class Driver:
         self._owners: dict[int, tuple[RunningJob, RunningWave | None]] = {}
         """Of each draft under way; no wave for the safety lane of a job without a planner."""
         self._numbers = itertools.count()
+        self._passes_s: deque[float] = deque(maxlen=_NUM_TIMED)
+        self.num_waiting = 0
+        """Problems that wait for room elsewhere: planned jobs leave them their share."""
 
     # -- from outside ----------------------------------------------------------------------------------------------
 
@@ -107,16 +117,40 @@ class Driver:
             raise
         number = next(self._numbers)
         self._jobs[number] = running
+        self._keep_back()
         return number
 
     def turn(self) -> list[tuple[int, JobResult]]:
         """One round for all jobs: deadlines, scores, one pass of the engine. Returns the jobs that ended."""
         self._judge_waiting()
+        self._keep_back()
         for running in self._jobs.values():
             self._go_on(running)
-        if self._owners and not all(self._must_end(running) for running in self._jobs.values()):
+        # A job that must end does so first: a pass that its deadline interrupts would be lost to the others.
+        if self._owners and not any(self._must_end(running) for running in self._jobs.values()):
             self._advance()
+            self._keep_back()
         return self._collect_ended()
+
+    @property
+    def num_jobs(self) -> int:
+        """Jobs under way."""
+        return len(self._jobs)
+
+    @property
+    def num_places(self) -> int:
+        """Of the engine: a job takes one for each beam, and one for its prompt and its safety lane."""
+        return self._engine.info.max_sequences + 1
+
+    @property
+    def num_free(self) -> int:
+        """Places that no job has; negative where jobs were submitted that do not fit side by side."""
+        return self.num_places - sum(running.num_places for running in self._jobs.values())
+
+    @property
+    def num_living(self) -> int:
+        """Beams of all jobs that still grow, safety lanes of planned jobs among them."""
+        return sum(running.num_living for running in self._jobs.values())
 
     def view(self, number: int) -> JobView:
         """How a running job stands."""
@@ -338,8 +372,9 @@ class Driver:
         """One pass of the engine for all jobs."""
         num_sequences, start = len(self._owners), self._clock()
         done = self._engine.advance(self._next_deadline())
+        self._passes_s.append(self._clock() - start)
         if self._meter is not None:
-            self._meter.observe(num_sequences, self._clock() - start)
+            self._meter.observe(num_sequences, self._passes_s[-1])
         for running in self._jobs.values():
             if running.num_under_way or running.lane is not None:
                 running.num_passes += 1
@@ -376,7 +411,7 @@ class Driver:
     def _take_lane(self, running: RunningJob, beam: Beam) -> None:
         """Keeps the safety lane's solution as a fallback, or as a candidate like any other if it is proven right."""
         if beam.proof:
-            running.finished.append(beam)
+            running.finish(beam)
         elif running.lane is not None and beam.finish != "deadline" and beam.steps:
             running.fallback = beam
         running.lane = None
@@ -395,8 +430,7 @@ class Driver:
         if wave.is_rollout and not beam.proof:
             running.partial.append(beam)
             return beam
-        running.finished.append(beam)
-        running.finished_tokens += beam.num_tokens
+        running.finish(beam)
         if running.is_scored and beam.steps and not self._scored(running, wave, beam).is_judged:
             running.unjudged.setdefault(self._key(beam), beam)
         self._count(running, beam)
@@ -480,7 +514,9 @@ class Driver:
         }
         if not blocked and self._owners and len(eager) < _EAGER_BEAMS:
             return
-        self._judge_in_time(list((eager | blocked).values()))
+        waiting = list((eager | blocked).values())
+        waiting.sort(key=lambda each: each[0].job.deadline.at)
+        self._judge_in_time(waiting)
 
     def _blocked(self, running: RunningJob, wave: RunningWave) -> Iterable[tuple[Key, Beam]]:
         for beam in running.waiting(wave):
@@ -497,11 +533,11 @@ class Driver:
             self._judge(batch)
 
     def _next_batch(self, waiting: _Waiting) -> tuple[_Waiting, _Waiting]:
-        """As many as fit one call and every deadline among them; beams that their deadline forbids are dropped."""
+        """As many as fit one call and every job's deadline; beams that a deadline forbids are dropped."""
         assert self._verifier is not None
         pace = self._verifier.seconds_per_token * _PESSIMISM
         batch: _Waiting = []
-        tokens, time_left = 0, float("inf")
+        tokens, time_left = 0, self._others_left_s(waiting)
         for index, (running, _, beam) in enumerate(waiting):
             new = new_tokens([beam])
             left = min(time_left, running.job.deadline.remaining() - final_s(running.job.deadline) / 2)
@@ -512,6 +548,12 @@ class Driver:
             batch.append(waiting[index])
             tokens, time_left = tokens + new, left
         return batch, []
+
+    def _others_left_s(self, waiting: _Waiting) -> float:
+        """Seconds until a job that has no beam among these must end."""
+        own = {id(running) for running, _, _ in waiting}
+        left = [self._left_s(running) for running in self._jobs.values() if id(running) not in own]
+        return max(0.0, min(left, default=float("inf")))
 
     def _judge(self, batch: _Waiting) -> None:
         assert self._verifier is not None
@@ -598,7 +640,17 @@ class Driver:
             num_finished=len(running.finished),
             finished_tokens=running.finished_tokens,
             prompt_tokens=running.usage.prompt_tokens,
+            num_elsewhere=self.num_living - running.num_living,
+            room=self._room(running),
         )
+
+    def _room(self, running: RunningJob) -> int:
+        """Beams more that it may begin: at least one, and as many as leave each of the others its share."""
+        fair = self.num_places // (len(self._jobs) + self.num_waiting)
+        others = [other for other in self._jobs.values() if other is not running]
+        taken = [max(other.num_places, fair if other.may_widen else 0) for other in others]
+        room = self.num_places - sum(taken) - fair * self.num_waiting - running.num_places
+        return max(room, 1 - running.num_living)
 
     def _force_answers(self, running: RunningJob) -> None:
         """Makes what is under way state its answer, once there is just time for that and none is in hand."""
@@ -607,31 +659,23 @@ class Driver:
             return
         if self._left_s(running) > min(closing.seconds, _MAX_CLOSING_SHARE * (deadline.at - deadline.started)):
             return
-        running.is_forced = True
-        if any(beam.proof is not False and running.answer(beam) is not None for beam in running.finished):
-            running.is_forced = False
+        if running.has_answer:
             return
+        running.is_forced = True
+        for wave in running.waves:
+            self._draw_idle(running, wave)
         drafts = [draft for draft, (owner, _) in self._owners.items() if owner is running]
         self._engine.hurry(drafts, closing.text, closing.max_tokens)
-        for wave in running.waves:
-            self._close_idle(running, wave, closing.text, closing.max_tokens)
 
-    def _close_idle(self, running: RunningJob, wave: RunningWave, text: str, max_tokens: int) -> None:
-        """Draws the answers of a wave's beams that are between two steps; its strategy goes no further."""
+    def _draw_idle(self, running: RunningJob, wave: RunningWave) -> None:
+        """Starts drafts of a wave's beams that are between two steps; its strategy goes no further."""
         wave.search.close()
         idle = {beam.node: beam for beam in (*wave.grown, *running.waiting(wave)) if beam.is_alive}
         for beam in idle.values():
-            room = min(max_tokens, running.max_tokens - beam.num_tokens)
-            if room < 1 or beam.node not in wave.nodes:
-                continue
-            own = text.removeprefix(beam.prompt.step_delimiter)  # the beam ends in one
-            forcing = Forcing(closing=own, closing_tokens=room)
-            request = Expand([beam], is_to_end=True, forcing=forcing)
-            draft = dataclasses.replace(self._draft(running, beam, request, wave.next_seed()), max_tokens=room)
-            self._owners[draft.id] = running, wave
-            wave.slots[draft.id] = len(wave.replies)
-            wave.replies.append(None)
-            self._engine.start(draft)
+            if beam.num_tokens < running.max_tokens and beam.node in wave.nodes:
+                draft = self._start(running, wave, beam, Expand([beam], is_to_end=True))
+                wave.slots[draft.id] = len(wave.replies)
+                wave.replies.append(None)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
@@ -650,28 +694,42 @@ class Driver:
                 wave.is_over = True
 
     def _must_end(self, running: RunningJob) -> bool:
-        """Whether no time is left but for scoring what is finished."""
-        return self._left_s(running) <= 0
+        """Whether no time is left but for scoring what is finished; beside other jobs, none for a pass.
+
+        A pass that ends too late for one job would be interrupted, and be lost to the others.
+        """
+        least_s = min(self._passes_s, default=0.0) if len(self._jobs) > 1 else 0.0
+        return self._left_s(running) <= least_s
 
     def _left_s(self, running: RunningJob) -> float:
         """Seconds that may still be spent on drawing."""
-        return running.job.deadline.remaining() - self._reserve_s(running)
+        return running.job.deadline.remaining() - running.reserve_s
 
-    def _reserve_s(self, running: RunningJob) -> float:
-        """Seconds to keep back before a deadline, in steps of 10 ms so that it seldom changes."""
+    def _keep_back(self) -> None:
+        """Sets what each job keeps back before its deadline, the last one first: each leaves the next its time."""
+        stop = float("inf")
+        for running in sorted(self._jobs.values(), key=lambda each: each.job.deadline.at, reverse=True):
+            deadline, own_s = running.job.deadline, self._own_reserve_s(running)
+            stop = min(deadline.at - own_s, stop - own_s + final_s(deadline) - _CLOSE_S)
+            running.reserve_s = deadline.at - stop
+
+    def _own_reserve_s(self, running: RunningJob) -> float:
+        """Seconds for its own end, in steps of 10 ms so that it seldom changes."""
         deadline = running.job.deadline
+        closing_s = final_s(deadline) + _CANDIDATE_S * len(running.finished)
         if self._verifier is None or not running.unjudged:
-            return final_s(deadline)
+            return closing_s
         seconds = new_tokens(running.unjudged.values()) * self._verifier.seconds_per_token * _PESSIMISM
-        return final_s(deadline) + min(0.01 * round(seconds / 0.01 + 0.5), 0.2 * (deadline.at - deadline.started))
+        return closing_s + min(0.01 * round(seconds / 0.01 + 0.5), 0.2 * (deadline.at - deadline.started))
 
     def _next_deadline(self) -> Deadline:
         """The moment at which the first of the jobs must be told to stop."""
-        deadlines = [running.job.deadline.earlier(self._reserve_s(running)) for running in self._jobs.values()]
+        deadlines = [running.job.deadline.earlier(running.reserve_s) for running in self._jobs.values()]
         return min(deadlines, key=lambda deadline: deadline.remaining())
 
     def _collect_ended(self) -> list[tuple[int, JobResult]]:
         ended = [(number, running) for number, running in self._jobs.items() if self._has_ended(running)]
+        ended.sort(key=lambda each: each[1].job.deadline.at)
         return [(number, self._close(number, running)) for number, running in ended]
 
     def _has_ended(self, running: RunningJob) -> bool:

@@ -68,6 +68,10 @@ class Situation:
     finished_tokens: int
     """Tokens of those."""
     prompt_tokens: int
+    num_elsewhere: int = 0
+    """Beams of other jobs that share the engine's passes."""
+    room: int | None = None
+    """Beams more that the engine has room for now, other jobs' shares left to them; None where nothing is shared."""
 
 
 class WavePlanner(Protocol):
@@ -122,6 +126,10 @@ class Job:
     one its solution is a candidate like any other.
     """
     id: str = ""
+    reason: str = ""
+    """Why the first wave is run, in one sentence."""
+    predicted_s: float = 0.0
+    """How long the first wave should last."""
     planner: WavePlanner | None = None
     """Decides what comes after the first wave; None for nothing."""
     closing: Closing | None = None
@@ -132,7 +140,8 @@ class Job:
     """The first wave."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "first", Wave(self.strategy, self.config, self.options))
+        first = Wave(self.strategy, self.config, self.options, self.reason, self.predicted_s)
+        object.__setattr__(self, "first", first)
 
     @property
     def selection(self) -> Selection:

@@ -43,7 +43,6 @@ from edgesearch.types import (
     Problem,
     Prompt,
     Solution,
-    WaveUsed,
 )
 from edgesearch.verifiers import checks, loading
 from edgesearch.verifiers.base import Verifier, warnings_of
@@ -91,7 +90,7 @@ def load(
     start = time.monotonic()
     spec = catalog.solver(solver)
     found = _find_policy(spec, verifier, Path(policy) if policy is not None else None)
-    engine = _load_engine(spec, max_n, max_tokens or spec.max_tokens, num_threads)
+    engine = load_engine(spec, max_n=max_n, max_tokens=max_tokens, num_threads=num_threads)
     return _assembled(spec, engine, verifier, check=check, start=start, found=found)
 
 
@@ -176,12 +175,15 @@ def _assembled(
 ) -> "Pipeline":
     """The pipeline over a loaded engine: loads its verifier and check, and closes the engine where that fails."""
     found = found or policies.Found(None)
+    loaded: loading.Loaded | None = None
     try:
         loaded = loading.load(verifier, spec, engine)
         file = profile_cache.verifier_file(verifier, spec) if loaded.verifier is not None else None
         measured = profile_cache.obtain(engine, loaded.verifier, solver_path=spec.path, verifier_path=file)
     except BaseException:
         engine.close()
+        if loaded is not None and loaded.verifier is not None:
+            loaded.verifier.close()
         raise
     exact = checks.check(spec.check) if check and spec.check and verifier != "none" else None
     return Pipeline(
@@ -197,9 +199,13 @@ def _assembled(
     )
 
 
-def _load_engine(spec: SolverSpec, max_n: int | None, max_tokens: int, num_threads: int | None) -> Engine:
+def load_engine(
+    spec: SolverSpec, *, max_n: int | None = None, max_tokens: int | None = None, num_threads: int | None = None
+) -> Engine:
+    """Loads a solver with as much room as `load` gives it; the options are the same."""
     from edgesearch.engines.llama_cpp import LlamaCppEngine
 
+    max_tokens = max_tokens or spec.max_tokens
     is_small = spec.path.exists() and spec.path.stat().st_size < _SMALL_MODEL_BYTES
     if max_n is None:
         max_n = _MAX_N[is_small]
@@ -215,9 +221,10 @@ def _load_engine(spec: SolverSpec, max_n: int | None, max_tokens: int, num_threa
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Asked:
     """What is asked of one solve; see `Pipeline.events`."""
 
+    budget_s: float
     strategy: str
     n: int | None
     m: int
@@ -249,8 +256,29 @@ class _Planned:
     """None where one search is all."""
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a problem has of an engine that others use at the same time."""
+
+    max_n: int
+    """Beams that it may begin with."""
+    num_elsewhere: int
+    """Beams of the others, which share its passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A problem that is planned: its job, and what its solution tells beside the job's result."""
+
+    problem: Problem
+    budget_s: float
+    job: Job
+    planned: _Planned
+    warnings: tuple[str, ...]
+
+
 class Pipeline:
-    """Loaded models, ready to solve one problem after another."""
+    """Loaded models, ready to solve one problem after another; several at once with `shared.SharedPipeline`."""
 
     def __init__(
         self,
@@ -278,9 +306,12 @@ class Pipeline:
         """What was measured of these models; None where nothing is known."""
         self._meter = PaceMeter(profile)
         self._warnings = warnings
-        self._clock = clock
         self._deadline: Deadline | None = None
         self._is_closed = False
+        self.is_shared = False
+        """Whether several problems share it at the moment, so that it solves none beside them."""
+        self.clock = clock
+        """What its budgets are measured by."""
         self.load_s = load_s
         """Seconds that loading and measuring took."""
         device = verifier.info.device if verifier is not None else None
@@ -382,61 +413,108 @@ class Pipeline:
             UsageError: an option out of its range.
             ContextOverflow: the problem does not fit.
         """
+        if self.is_shared:
+            raise UsageError("several problems share this pipeline; submit this one there, or close the sharing first")
+        self.check_open()
+        deadline = self._deadline = Budget(budget_s).start(self.clock)
+        asked = Asked(
+            budget_s,
+            strategy,
+            n,
+            m,
+            aggregator,
+            max_tokens,
+            temperature,
+            options or {},
+            early_stop,
+            confidence,
+            seed,
+            is_traced,
+        )
+        return self._run(self.prepare(Problem(problem) if isinstance(problem, str) else problem, asked, deadline))
+
+    def check_open(self) -> None:
+        """Whether it can still be used.
+
+        Raises:
+            UsageError: it is closed.
+        """
         if self._is_closed:
             raise UsageError("this pipeline is closed; load another with edgesearch.load")
-        deadline = self._deadline = Budget(budget_s).start(self._clock)
-        asked = _Asked(
-            strategy, n, m, aggregator, max_tokens, temperature, options or {}, early_stop, confidence, seed, is_traced
-        )
-        if isinstance(problem, str):
-            problem = Problem(problem)
-        prompt = make_prompt(problem, system=self._spec.system_prompt, step_delimiter=self._spec.step_delimiter)
-        planned, warnings = self._plan(asked, prompt, deadline)
-        warnings += self._warnings + self._domain_warnings(problem)
-        job = self._job(asked, prompt, planned, deadline, problem.id)
-        return self._run(problem, budget_s, job, planned, warnings)
 
-    def _run(
-        self, problem: Problem, budget_s: float, job: Job, planned: _Planned, warnings: tuple[str, ...]
-    ) -> Iterator[Event]:
+    def prepare(self, problem: Problem, asked: Asked, deadline: Deadline, share: Share | None = None) -> Prepared:
+        """Plans a problem that was accepted. Its prompt is open in the engine then, for a driver to go on with.
+
+        Args:
+            problem: the question.
+            asked: how it is to be solved.
+            deadline: of its budget.
+            share: what it has of the engine; None for all of it.
+
+        Raises:
+            UsageError: an option out of its range.
+            ContextOverflow: the problem does not fit.
+        """
+        prompt = make_prompt(problem, system=self._spec.system_prompt, step_delimiter=self._spec.step_delimiter)
+        share = share or Share(self._engine.info.max_sequences, 0)
+        try:
+            planned, warnings = self._plan(asked, prompt, deadline, share)
+            warnings += self._warnings + self._domain_warnings(problem)
+            job = self._job(asked, prompt, planned, deadline, problem.id, share)
+        except BaseException:
+            self._engine.release([prompt.id])
+            raise
+        return Prepared(problem, asked.budget_s, job, planned, warnings)
+
+    def driver(self) -> Driver:
+        """A new driver over the models; one at a time."""
+        return Driver(self._engine, self._verifier, self._check, meter=self._meter, clock=self.clock)
+
+    def _run(self, prepared: Prepared) -> Iterator[Event]:
         """Runs a job; however it ends, the models hold nothing of it afterwards."""
-        driver = Driver(self._engine, self._verifier, self._check, meter=self._meter)
+        driver, job = self.driver(), prepared.job
         try:
             number = driver.submit(job)
-            shown = (*warnings, *self._engine.warnings)
-            yield Started(problem.text, budget_s, self.load_s, self.models, job.first.used, planned.plan.reason, shown)
+            yield self.started(prepared)
             shown_s = 0.0
             while True:
                 ended = driver.turn()
                 for _, result in ended:
                     yield from result.events
-                    yield Solved(self._solution(problem, result, budget_s, planned, warnings))
+                    yield Solved(self.solution(prepared, result))
                     return
                 if job.is_traced:
                     yield from driver.events(number)
                 if job.deadline.elapsed() - shown_s >= _PROGRESS_S:
                     shown_s = job.deadline.elapsed()
-                    yield _progress(driver.view(number), job.deadline)
+                    yield progress(driver.view(number), job.deadline)
         finally:
             driver.close()
 
+    def started(self, prepared: Prepared) -> Started:
+        """The first event of a solve."""
+        shown = (*prepared.warnings, *self._engine.warnings)
+        used, reason = prepared.job.first.used, prepared.planned.plan.reason
+        return Started(prepared.problem.text, prepared.budget_s, self.load_s, self.models, used, reason, shown)
+
     # -- planning --------------------------------------------------------------------------------------------------
 
-    def _plan(self, asked: _Asked, prompt: Prompt, deadline: Deadline) -> tuple[_Planned, tuple[str, ...]]:
+    def _plan(self, asked: Asked, prompt: Prompt, deadline: Deadline, share: Share) -> tuple[_Planned, tuple[str, ...]]:
         """How it begins, and what to warn of."""
         wanted, warnings = self._choose_strategy(asked.strategy)
         options = parse_options(wanted, asked.options)
         most = self._engine.info.max_sequences
         if asked.n is not None and not 1 <= asked.n <= most:
             raise UsageError(f"n must be in [1, {most}] as this model is loaded, not {asked.n}")
-        outlook = self._outlook(asked, prompt)
+        num_tokens = len(self._engine.open(prompt)) or _estimated_tokens(prompt)
+        outlook = self._outlook(asked, num_tokens, share.num_elsewhere)
         self._meter.start(outlook.prompt_tokens + outlook.mean_solution_tokens / 2)
         aggregator = self._aggregator(asked.aggregator)
         if asked.strategy == "auto" and wanted.name != "greedy":
             confidence = None if asked.confidence == 1 else asked.confidence
             wish = Wish(wanted, aggregator, asked.n or most, asked.m, confidence)
             planner = AutoPlanner(wish, outlook, self.policy, self._meter)
-            first = planner.begin(deadline.remaining())
+            first = planner.begin(deadline.remaining(), share.max_n)
             return _Planned(first, first.strategy.options(), planner), warnings
         planned = plan(
             wanted,
@@ -447,6 +525,7 @@ class Pipeline:
             m=asked.m,
             aggregator=aggregator,
             options=options,
+            room=share.max_n,
         )
         is_other = planned.strategy.name != wanted.name
         if is_other or (asked.n is not None and planned.config.n < asked.n and wanted.name != "greedy"):
@@ -473,14 +552,15 @@ class Pipeline:
             return "majority"
         return "weighted" if self._verifier.info.is_outcome else "rebase"
 
-    def _outlook(self, asked: _Asked, prompt: Prompt) -> Outlook:
+    def _outlook(self, asked: Asked, prompt_tokens: int, num_elsewhere: int) -> Outlook:
         return Outlook(
             self.profile,
-            prompt_tokens=_estimated_tokens(prompt.user) + _estimated_tokens(prompt.system),
+            prompt_tokens=prompt_tokens,
             mean_solution_tokens=self._spec.mean_solution_tokens,
             mean_step_tokens=self._spec.mean_step_tokens,
             max_tokens=asked.max_tokens or self._spec.max_tokens,
             slowdown=self._meter.slowdown,
+            num_elsewhere=num_elsewhere,
         )
 
     def _aggregator(self, name: str | None) -> Aggregator:
@@ -492,7 +572,9 @@ class Pipeline:
             raise UsageError(f"{self._verifier.info.name} scores whole solutions only: leave the aggregator at last")
         return name
 
-    def _job(self, asked: _Asked, prompt: Prompt, planned: _Planned, deadline: Deadline, problem_id: str) -> Job:
+    def _job(
+        self, asked: Asked, prompt: Prompt, planned: _Planned, deadline: Deadline, problem_id: str, share: Share
+    ) -> Job:
         sampling = self._spec.sampling
         if asked.temperature is not None:
             try:
@@ -511,14 +593,16 @@ class Pipeline:
             seed=asked.seed,
             has_safety_lane=planned.plan.has_safety_lane,
             id=problem_id,
+            reason=planned.plan.reason,
+            predicted_s=planned.plan.predicted_s,
             planner=planned.planner,
-            closing=self._closing(prompt, planned.plan.config.n),
+            closing=self._closing(prompt, planned.plan.config.n + share.num_elsewhere),
             is_traced=asked.is_traced,
         )
 
-    def _closing(self, prompt: Prompt, n: int) -> Closing:
+    def _closing(self, prompt: Prompt, width: int) -> Closing:
         """What makes unfinished solutions answer, and how long before the deadline that has to begin."""
-        passes_s = _CLOSING_TOKENS * self.profile.pass_s(n, self._spec.mean_solution_tokens) * self._meter.slowdown
+        passes_s = _CLOSING_TOKENS * self.profile.pass_s(width, self._spec.mean_solution_tokens) * self._meter.slowdown
         return Closing(prompt.step_delimiter + _CLOSING, _CLOSING_TOKENS, _CLOSING_PESSIMISM * passes_s)
 
     def _domain_warnings(self, problem: Problem) -> tuple[str, ...]:
@@ -539,10 +623,9 @@ class Pipeline:
     def _verifier_warnings(self) -> tuple[str, ...]:
         return warnings_of(self._verifier) if self._verifier is not None else ()
 
-    def _solution(
-        self, problem: Problem, result: JobResult, budget_s: float, planned: _Planned, warnings: tuple[str, ...]
-    ) -> Solution:
-        warnings += result.warnings
+    def solution(self, prepared: Prepared, result: JobResult) -> Solution:
+        """What is told of a job that has ended."""
+        warnings = prepared.warnings + result.warnings
         choice = choose(result.candidates, result.job.selection)
         if choice.is_unscored:
             warnings += ("there was no time to score a solution; the answer is the majority's",)
@@ -559,7 +642,7 @@ class Pipeline:
             text=beam.text if beam is not None else "",
             finish="deadline" if result.is_cut or beam is None else beam.finish,
             confidence=choice.confidence if calibrated is None else calibrated,
-            budget_s=budget_s,
+            budget_s=prepared.budget_s,
             wall_s=result.job.deadline.elapsed(),
             load_s=self.load_s,
             strategy=result.job.first.used,
@@ -569,12 +652,12 @@ class Pipeline:
             candidates=result.candidates,
             steps=tuple(step.text for step in beam.steps) if beam is not None else (),
             scores=beam.scores if beam is not None else (),
-            id=problem.id,
+            id=prepared.problem.id,
             proof=proof,
             early_stop=result.early_stop,
             is_calibrated=calibrated is not None,
             agreement=choice.share,
-            plan=self._plan_used(result, planned),
+            plan=self._plan_used(result, prepared.planned),
         )
 
     def _calibrated(self, result: JobResult, choice: Choice) -> float | None:
@@ -595,10 +678,9 @@ class Pipeline:
         return self.policy.calibration.probability(standing)
 
     def _plan_used(self, result: JobResult, planned: _Planned) -> PlanUsed:
-        first = WaveUsed(result.job.first.used, planned.plan.reason, 0.0, planned.plan.predicted_s)
         planner = planned.planner
         return PlanUsed(
-            waves=(first, *result.waves),
+            waves=(result.job.first.begun(0.0), *result.waves),
             least_s=planned.plan.least_s,
             difficulty=planner.difficulty if planner is not None else None,
             policy=self.policy.name if planner is not None and self.policy is not None else None,
@@ -655,9 +737,9 @@ def _high_water_bytes() -> int | None:
     return None if found is None else int(found) * 1024
 
 
-def _estimated_tokens(text: str) -> int:
-    """About as many as a tokeniser will give, for planning before anything is tokenised."""
-    return max(len(text) // 3, len(text.encode()) // 4)
+def _estimated_tokens(prompt: Prompt) -> int:
+    """About as many as a tokeniser will give, for engines that do not tell before they draft."""
+    return sum(max(len(text) // 3, len(text.encode()) // 4) for text in (prompt.user, prompt.system))
 
 
 def _early_stop(confidence: float | None) -> EarlyStop | None:
@@ -669,7 +751,8 @@ def _early_stop(confidence: float | None) -> EarlyStop | None:
         raise UsageError(f"early-stop: {error}") from error
 
 
-def _progress(view: JobView, deadline: Deadline) -> Progress:
+def progress(view: JobView, deadline: Deadline) -> Progress:
+    """How a solve stands."""
     elapsed = max(deadline.elapsed(), 1e-6)
     return Progress(
         seconds_left=max(0.0, deadline.remaining()),

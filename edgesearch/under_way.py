@@ -5,6 +5,7 @@ solutions of all its waves, their scores and votes. Only the driver changes them
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from edgesearch.engines.sampling import mix_seed
 from edgesearch.events import Event
 from edgesearch.jobs import LANE, Job, Wave
 from edgesearch.planner.standing import Tally
-from edgesearch.search.base import Expand, Judge, Request, Search
+from edgesearch.search.base import Expand, Judge, Request, Search, one_round
 from edgesearch.search.select import aggregate
 from edgesearch.types import Beam, Candidate, Prompt, Sampling, StopReason, Usage, WaveUsed
 
@@ -73,6 +74,15 @@ class RunningWave:
         return len(self.slots) if is_sampling else len(self.frontier)
 
     @property
+    def num_places(self) -> int:
+        """Beams that it may have until it ends: the living ones where they only become fewer, else its full width."""
+        strategy = self.wave.strategy
+        if self.is_over or self.number == LANE:
+            return 0
+        is_shrinking = strategy.can_narrow or (strategy.rounds is one_round and not strategy.is_stepwise)
+        return self.num_living if is_shrinking else max(self.num_living, self.wave.config.n)
+
+    @property
     def grown(self) -> Iterator[Beam]:
         """Living beams that came back and wait for the rest of their request."""
         return (beam for beam in self.replies if beam is not None and beam.is_alive)
@@ -125,8 +135,12 @@ class RunningJob:
     num_asked: int = -1
     """Candidates when the planner was last asked."""
     finished_tokens: int = 0
+    is_proven: bool = False
+    """Whether the answer of a finished solution is proven right."""
     num_passes: int = 0
     """Of the engine, while it had drafts under way."""
+    reserve_s: float = 0.0
+    """Kept back before its deadline: for scoring and choosing, and so that jobs that end right after it end in time."""
     early_stop: StopReason | None = None
     warnings: dict[str, None] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
@@ -151,6 +165,16 @@ class RunningJob:
         return sum(running.num_living for running in self.waves)
 
     @property
+    def num_places(self) -> int:
+        """Its share of the engine: a place for each beam, and one for its prompt and its safety lane."""
+        return 1 + sum(running.num_places for running in self.waves)
+
+    @property
+    def may_widen(self) -> bool:
+        """Whether more searches may follow."""
+        return self.job.planner is not None and self.early_stop is None
+
+    @property
     def nodes(self) -> set[int]:
         """Everything that is kept for it."""
         return self.prompts.union(*(running.nodes for running in self.waves))
@@ -161,9 +185,12 @@ class RunningJob:
         return self.job.strategy.needs_scores
 
     @property
-    def is_proven(self) -> bool:
-        """Whether an answer is proven right."""
-        return any(beam.proof for beam in self.finished)
+    def has_answer(self) -> bool:
+        """Whether a finished solution states an answer that is not proven wrong."""
+        if self.job.planner is not None and self.tally.standing().answer is not None:
+            return True
+        rest = self.finished if self.job.planner is None else itertools.chain(*self.uncounted.values())
+        return any(beam.proof is not False and self.answer(beam) is not None for beam in rest)
 
     @property
     def ends_by_proof(self) -> bool:
@@ -183,6 +210,12 @@ class RunningJob:
         return list(running.request.beams)
 
     # -- candidates ------------------------------------------------------------------------------------------------
+
+    def finish(self, beam: Beam) -> None:
+        """Takes a beam that left the frontier."""
+        self.finished.append(beam)
+        self.finished_tokens += beam.num_tokens
+        self.is_proven = self.is_proven or bool(beam.proof)
 
     def count(self, beam: Beam, scored: Beam) -> None:
         """Takes a finished beam into the vote, with the scores that it has."""

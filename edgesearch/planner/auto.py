@@ -93,26 +93,38 @@ class AutoPlanner:
 
     # -- the first wave --------------------------------------------------------------------------------------------
 
-    def begin(self, left_s: float) -> Plan:
-        """What runs first."""
+    def begin(self, left_s: float, room: int | None = None) -> Plan:
+        """What runs first.
+
+        Args:
+            left_s: seconds left.
+            room: beams that the engine has room for beside other problems'; None for as many as are wished for.
+        """
         greedy = search.strategy("greedy")
-        probe = self._probe(left_s)
+        probe = self._probe(left_s, room)
         if probe is not None:
             self._refill_at = probe.config.n // 2
             alone = least_s(greedy, self._outlook)
             return Plan(probe.strategy, probe.config, True, probe.predicted_s, probe.reason, alone)
         wish = self._wish
         first = plan(
-            wish.strategy, greedy, self._outlook, budget_s=left_s, n=wish.max_n, m=wish.m, aggregator=wish.aggregator
+            wish.strategy,
+            greedy,
+            self._outlook,
+            budget_s=left_s,
+            n=wish.max_n,
+            m=wish.m,
+            aggregator=wish.aggregator,
+            room=room,
         )
         self._refill_at = first.config.n // 2
         return dataclasses.replace(first, has_safety_lane=first.strategy.name != greedy.name)
 
-    def _probe(self, left_s: float) -> Wave | None:
+    def _probe(self, left_s: float, room: int | None) -> Wave | None:
         """A narrow first wave, where its scores are worth waiting for."""
         if self._policy is None or self._policy.calibration is None or not self._wish.strategy.needs_scores:
             return None
-        n = min(PROBE_N, self._wish.max_n)
+        n = min(PROBE_N, self._wish.max_n, self._wish.max_n if room is None else room)
         wave = self._wave(self._wish.strategy, n, self._wish.m, 0)
         if wave is None or wave.predicted_s > _PROBE_SHARE * left_s:
             return None
@@ -160,6 +172,7 @@ class AutoPlanner:
             prompt_tokens=now.prompt_tokens or self._outlook.prompt_tokens,
             mean_solution_tokens=known / (_PRIOR_SOLUTIONS + now.num_finished),
             is_prompt_read=True,
+            num_elsewhere=now.num_elsewhere,
         )
         if self._policy is not None and now.standing.num_candidates >= _MIN_VOTES:
             self.difficulty = self._policy.bin_of(now.standing.mean_score)
@@ -184,13 +197,12 @@ class AutoPlanner:
         """More solutions than could be drawn in the time left."""
         n = self._wish.max_n
         tokens_per_s = n / max(1e-9, self._outlook.pass_s(n))
-        return now.num_living + max(0.0, now.left_s) * tokens_per_s / (
-            _SHORTEST * self._outlook.mean_solution_tokens
-        )
+        return now.num_living + max(0.0, now.left_s) * tokens_per_s / (_SHORTEST * self._outlook.mean_solution_tokens)
 
     def _next(self, now: Situation) -> Wave | None:
         """The best wave that should end in the time left."""
         room = self._wish.max_n - now.num_living
+        room = room if now.room is None else min(room, now.room)
         if room < 1:
             return None
         return self._by_policy(now, room) or self._widest(now, room)

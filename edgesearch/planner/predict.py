@@ -35,15 +35,17 @@ class Outlook:
 
     is_prompt_read: bool = False
     """Whether the prompt need not be read any more."""
+    num_elsewhere: int = 0
+    """Drafts of other problems in the same passes."""
 
     def __post_init__(self) -> None:
         if not self.slowdown > 0:
             raise ValueError(f"slowdown must be above 0, not {self.slowdown}")
 
     def pass_s(self, width: float) -> float:
-        """Seconds of a pass of that width in the middle of a solution."""
+        """Seconds of a pass with that many drafts in the middle of a solution, beside those of other problems."""
         context = self.prompt_tokens + min(self.max_tokens, self.mean_solution_tokens) / 2
-        return self.profile.pass_s(width, context) * self.slowdown
+        return self.profile.pass_s(width + self.num_elsewhere, context) * self.slowdown
 
     @property
     def prefill_s(self) -> float:

@@ -3,8 +3,9 @@
 A search that is planned while it runs asks after every few tokens whether to go on. Counting all candidates each time
 would cost more than drawing them, so each one is counted once, when it has its score or will not get any.
 
-Votes are over canonical answers and weigh what the candidate's score says (1 where there are no scores), as in the
-choice at the end (choice.py). Answers that an exact check proved wrong have no vote; one that is proven right has all.
+Votes are over canonical answers and weigh what the candidate's score says, 0 where it has none; where no vote weighs
+anything each counts one, as in the choice at the end (choice.py). Answers that an exact check proved wrong have no
+vote; one that is proven right has all.
 """
 
 import math
@@ -19,11 +20,11 @@ class Standing:
     """The vote at one moment."""
 
     answer: str | None
-    """In the lead, as its first voter spelled it; None where nobody voted."""
+    """In the lead, or proven right; as its first voter spelled it; None where nobody voted."""
     share: float
-    """Of all weight cast, the leader's: in [0, 1]; 0 where nobody voted."""
+    """Of all weight cast, the leader's: in [0, 1]; 1 with a proof, 0 where nobody voted."""
     weight: float
-    """The leader's."""
+    """The leader's: a sum of scores, so 0 where all of them are 0; without scores a number of votes."""
     rival_weight: float
     """That of the second."""
     num_votes: int
@@ -84,12 +85,11 @@ class Tally:
         self._vote(candidate, candidate.answer)
 
     def _vote(self, candidate: Candidate, stated: str) -> None:
-        weight = 1.0 if candidate.score is None else candidate.score
+        score = candidate.score or 0.0
         voters = self._classes.setdefault(answer.canonical(stated), _Class(stated))
         voters.num_votes += 1
-        voters.weight += weight
-        self._weight += weight
-        score = -0.5 if candidate.score is None else candidate.score
+        voters.weight += score
+        self._weight += score
         if score > voters.best_score:
             voters.best, voters.best_score = candidate, score
 
@@ -98,8 +98,12 @@ class Tally:
         """The best voter of the leader; one that is proven right before all; where nobody voted, one proven wrong."""
         if self._proven is not None:
             return self._proven
-        leader = max(self._classes.values(), key=lambda voters: voters.weight, default=None)
+        leader = max(self._classes.values(), key=self._votes, default=None)
         return leader.best if leader is not None else self._disproven
+
+    def _votes(self, voters: _Class) -> float:
+        """What its votes count: what they weigh, or one each where none weighs anything."""
+        return voters.weight if self._weight > 0 else voters.num_votes
 
     def standing(self) -> Standing:
         """The vote as it is now."""
@@ -108,14 +112,14 @@ class Tally:
         return self._standing
 
     def _count(self) -> Standing:
-        ranked = sorted(self._classes.values(), key=lambda voters: -voters.weight)  # the first of equals stays first
+        ranked = self._ranked()
         leader, rival = [*ranked, None, None][:2]
         is_scored = self._num_scored > 0
         return Standing(
             answer=leader.spelling if leader is not None else None,
-            share=_share(leader.weight, self._weight) if leader is not None else 0.0,
-            weight=leader.weight if leader is not None else 0.0,
-            rival_weight=rival.weight if rival is not None else 0.0,
+            share=self._share(leader) if leader is not None else 0.0,
+            weight=_weight(leader, is_scored),
+            rival_weight=_weight(rival, is_scored),
             num_votes=leader.num_votes if leader is not None else 0,
             num_rival_votes=rival.num_votes if rival is not None else 0,
             num_cast=sum(voters.num_votes for voters in ranked),
@@ -126,6 +130,22 @@ class Tally:
             is_proven=self._proven is not None,
         )
 
+    def _ranked(self) -> list[_Class]:
+        """Most votes first, the first of equals before the others; before all the one that is proven right."""
+        ranked = sorted(self._classes.values(), key=self._votes, reverse=True)  # a stable sort, also in reverse
+        if self._proven is not None:
+            proven = self._classes[answer.canonical(self._proven.answer or "")]
+            ranked.sort(key=lambda voters: voters is not proven)
+        return ranked
 
-def _share(weight: float, total: float) -> float:
-    return min(1.0, weight / total) if total > 0 and math.isfinite(total) else 0.0
+    def _share(self, leader: _Class) -> float:
+        if self._proven is not None:
+            return 1.0
+        total = math.fsum(map(self._votes, self._classes.values()))
+        return min(1.0, self._votes(leader) / total)
+
+
+def _weight(voters: _Class | None, is_scored: bool) -> float:
+    if voters is None:
+        return 0.0
+    return voters.weight if is_scored else float(voters.num_votes)

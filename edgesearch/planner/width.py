@@ -50,6 +50,7 @@ def plan(
     m: int,
     aggregator: Aggregator,
     options: Any = None,
+    room: int | None = None,
 ) -> Plan:
     """The widest search with at most n beams that is predicted to end in time.
 
@@ -62,6 +63,7 @@ def plan(
         m: children per kept beam.
         aggregator: how step scores become one.
         options: the strategy's own settings; None for its defaults.
+        room: beams that the engine has room for beside other problems'; None for as many as are asked for.
 
     Raises:
         UsageError: n, m and the options do not go together.
@@ -70,7 +72,7 @@ def plan(
     alone = least_s(greedy, outlook)
     if strategy.name == greedy.name:
         return Plan(greedy, SearchConfig(1, 1, aggregator), False, alone, "greedy was asked for", alone)
-    for config in configs(strategy, options, n, m, aggregator):
+    for config in configs(strategy, options, n, m, aggregator, room):
         predicted = predict_s(strategy, config, options, outlook)
         if predicted <= SHARE * budget_s:
             reason = f"{strategy.name} with n={config.n} should take {predicted:.2g} s of {budget_s:.3g} s"
@@ -79,13 +81,16 @@ def plan(
     return Plan(greedy, SearchConfig(1, 1, aggregator), False, alone, reason, alone)
 
 
-def configs(strategy: Strategy, options: Any, n: int, m: int, aggregator: Aggregator) -> Iterator[SearchConfig]:
-    """The width asked for, then narrower ones that the strategy can run with.
+def configs(
+    strategy: Strategy, options: Any, n: int, m: int, aggregator: Aggregator, room: int | None = None
+) -> Iterator[SearchConfig]:
+    """The width asked for, or as much of it as there is room for, then narrower ones that the strategy can run with.
 
     Raises:
         UsageError: it cannot run with the one that was asked for.
     """
-    for width in [n, *(width for width in WIDTHS if width < n)]:
+    widest = n if room is None else min(n, room)
+    for width in dict.fromkeys([n, widest, *(width for width in WIDTHS if width < widest)]):
         config = SearchConfig(n=width, m=min(m, width) if strategy.uses_m else 1, aggregator=aggregator)
         try:
             strategy.check(config, options)
@@ -93,4 +98,5 @@ def configs(strategy: Strategy, options: Any, n: int, m: int, aggregator: Aggreg
             if width == n:
                 raise UsageError(f"strategy {strategy.name}: {error}") from error
             continue
-        yield config
+        if width <= widest:
+            yield config
