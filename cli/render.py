@@ -217,8 +217,10 @@ _STOPPED: dict[StopReason | None, str] = {
 
 def summary_line(solution: Solution) -> str:
     """What was done for an answer."""
-    confidence = "none" if solution.confidence is None else f"{solution.confidence:.2f}"
-    confidence += "" if solution.is_calibrated or solution.proof is not None else " of the vote"
+    confidence = "none"
+    if solution.confidence is not None:
+        is_share = not solution.is_calibrated and solution.proof is None
+        confidence = f"{solution.confidence:.2f}" + (" of the vote" if is_share else "")
     confidence += {True: " (proven right)", False: " (proven wrong)", None: ""}[solution.proof]
     waves = len(solution.plan.waves) if solution.plan is not None else 1
     more = f" and {counted(waves - 1, 'search', 'searches')} more" if waves > 1 else ""

@@ -38,6 +38,7 @@ _BOX = re.compile(
     r"|\\.|(?P<brace>[{}])",
     re.DOTALL,
 )
+_BOXES = (r"\boxed", r"\fbox", r"\framebox")
 _MARKERS = (
     re.compile(r"^[ \t]*####(?=[ \t]*[-+$]*[\d.][\d,./%]*[ \t]*$)", re.MULTILINE),  # `#### Step 3` is a heading
     re.compile(r"final\s+answer\s*(?:is\b|:|=)", re.IGNORECASE),
@@ -109,9 +110,17 @@ def _phrase(text: str, start: int) -> str:
     formula = _DELIMITED.match(text, start)
     end = _PHRASE_END.search(text, formula.end() if formula else start)
     phrase = text[start : end.start() if end else len(text)].strip(" \t*`")
+    if _is_open_box(phrase):
+        return ""
     if formula and formula.group() == phrase:
         return next(part for part in formula.groups() if part is not None).strip()
     return phrase
+
+
+def _is_open_box(phrase: str) -> bool:
+    """Whether it begins a box, in a text that closes none: it was cut off inside it, or in the command itself."""
+    begun = phrase.lstrip("$ ")
+    return begun.startswith(_BOXES) or any(begun and box.startswith(begun) for box in _BOXES)
 
 
 # ------------------------------------------------------------------------------------------ normalisation

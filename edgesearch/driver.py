@@ -95,6 +95,8 @@ class Driver:
         self._passes_s: deque[float] = deque(maxlen=_NUM_TIMED)
         self.num_waiting = 0
         """Problems that wait for room elsewhere: planned jobs leave them their share."""
+        self.kept_places: int | None = None
+        """Places that planned jobs leave free for whoever comes next; None where jobs do not share the engine."""
 
     # -- from outside ----------------------------------------------------------------------------------------------
 
@@ -106,14 +108,15 @@ class Driver:
             ValueError: n, m and the strategy's options do not go together.
             ContextOverflow: its prompt does not fit.
         """
-        self._check_verifier(job.strategy)
-        job.strategy.check(job.config, job.first.options)
         running = RunningJob(job, max_tokens=job.max_tokens)
-        token_ids = self._engine.open(job.prompt)
         try:
-            self._begin(running, token_ids)
+            self._check_verifier(job.strategy)
+            job.strategy.check(job.config, job.first.options)
+            self._begin(running, self._engine.open(job.prompt))
         except BaseException:
-            self._release(running, {job.prompt.id})
+            for drafted in self._engine.cancel(self._drafts(running)):  # the safety lane's may have begun
+                del self._owners[drafted.draft.id]
+            self._free({job.prompt.id})  # it may have been open before
             raise
         number = next(self._numbers)
         self._jobs[number] = running
@@ -140,7 +143,7 @@ class Driver:
     @property
     def num_places(self) -> int:
         """Of the engine: a job takes one for each beam, and one for its prompt and its safety lane."""
-        return self._engine.info.max_sequences + 1
+        return self._engine.info.max_sequences
 
     @property
     def num_free(self) -> int:
@@ -345,6 +348,10 @@ class Driver:
         self._engine.start(draft)
         return draft
 
+    def _drafts(self, running: RunningJob) -> list[int]:
+        """Of a job: what is being drawn, or waits to be."""
+        return [draft for draft, (owner, _) in self._owners.items() if owner is running]
+
     def _draft(self, running: RunningJob, beam: Beam, request: Expand, seed: int) -> Draft:
         is_kept = any(kept.node == beam.node for kept in request.keep)
         if beam.node == running.job.prompt.id:
@@ -395,6 +402,7 @@ class Driver:
             return
         if wave.is_over or running.is_closing:
             running.partial.append(beam)
+            wave.nodes.add(beam.node)
             return
         if beam.steps and beam.is_alive and (not drafted.steps or running.is_forced):
             beam = truncated(beam)
@@ -474,8 +482,7 @@ class Driver:
         if not running.job.is_traced:
             return
         at_s = running.job.deadline.elapsed()
-        before = drafted.draft.beam
-        steps = drafted.beam.steps
+        before, steps = drafted.draft.beam, beam.steps
         first = next((i for i, old in enumerate(before.steps) if steps[i].id != old.id), len(before.steps))
         parent = steps[first - 1].id if first else before.prompt.id
         for step in steps[first:]:
@@ -644,28 +651,32 @@ class Driver:
             room=self._room(running),
         )
 
-    def _room(self, running: RunningJob) -> int:
+    def _room(self, running: RunningJob) -> int | None:
         """Beams more that it may begin: at least one, and as many as leave each of the others its share."""
-        fair = self.num_places // (len(self._jobs) + self.num_waiting)
+        if self.kept_places is None:
+            return None
+        fair = (self.num_places - self.kept_places) // (len(self._jobs) + self.num_waiting)
         others = [other for other in self._jobs.values() if other is not running]
         taken = [max(other.num_places, fair if other.may_widen else 0) for other in others]
-        room = self.num_places - sum(taken) - fair * self.num_waiting - running.num_places
+        kept = max(self.kept_places, fair * self.num_waiting)
+        room = self.num_places - sum(taken) - kept - running.num_places
         return max(room, 1 - running.num_living)
 
     def _force_answers(self, running: RunningJob) -> None:
-        """Makes what is under way state its answer, once there is just time for that and none is in hand."""
+        """Makes what is under way state its answer, once there is just time for that and none is in hand.
+
+        Also at once where it waits for scores that will not come in time: it would go no further.
+        """
         closing, deadline = running.job.closing, running.job.deadline
         if closing is None or not self._engine.info.can_hurry or running.is_over or self._must_end(running):
             return
-        if self._left_s(running) > min(closing.seconds, _MAX_CLOSING_SHARE * (deadline.at - deadline.started)):
-            return
-        if running.has_answer:
+        is_early = self._left_s(running) > min(closing.seconds, _MAX_CLOSING_SHARE * (deadline.at - deadline.started))
+        if (is_early and not self._cannot_judge(running)) or running.has_answer:
             return
         running.is_forced = True
         for wave in running.waves:
             self._draw_idle(running, wave)
-        drafts = [draft for draft, (owner, _) in self._owners.items() if owner is running]
-        self._engine.hurry(drafts, closing.text, closing.max_tokens)
+        self._engine.hurry(self._drafts(running), closing.text, closing.max_tokens)
 
     def _draw_idle(self, running: RunningJob, wave: RunningWave) -> None:
         """Starts drafts of a wave's beams that are between two steps; its strategy goes no further."""
@@ -676,6 +687,7 @@ class Driver:
                 draft = self._start(running, wave, beam, Expand([beam], is_to_end=True))
                 wave.slots[draft.id] = len(wave.replies)
                 wave.replies.append(None)
+        wave.request = None  # what waited for a score gets it with the answer
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
@@ -755,8 +767,7 @@ class Driver:
         for wave in running.waves:
             wave.search.close()
         running.is_closing = True
-        drafts = [draft for draft, (owner, _) in self._owners.items() if owner is running]
-        for drafted in self._engine.cancel(drafts):
+        for drafted in self._engine.cancel(self._drafts(running)):
             self._take(drafted)
         if not running.is_proven:  # no score could change the choice then
             self._judge_in_time([(running, None, beam) for beam in running.unjudged.values()])

@@ -8,7 +8,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -43,6 +43,8 @@ from edgesearch.types import (
     Problem,
     Prompt,
     Solution,
+    StrategyUsed,
+    Usage,
 )
 from edgesearch.verifiers import checks, loading
 from edgesearch.verifiers.base import Verifier, warnings_of
@@ -56,6 +58,8 @@ _CLOSING = r"The answer is \boxed{"
 _CLOSING_TOKENS = 24
 """That stating an answer takes at most, its beginning among them."""
 _CLOSING_PESSIMISM = 1.3
+_OF_WAVES = ("majority", "weighted", "rebase")
+"""Strategies that `auto` is made of."""
 _SMALL_MODEL_BYTES = 64 << 20
 _MAX_N = {True: 64, False: 16}
 """Widest search by default, for models smaller than that and for others."""
@@ -186,6 +190,7 @@ def _assembled(
             loaded.verifier.close()
         raise
     exact = checks.check(spec.check) if check and spec.check and verifier != "none" else None
+    _import_early(spec)
     return Pipeline(
         spec,
         engine,
@@ -197,6 +202,14 @@ def _assembled(
         load_s=time.monotonic() - start,
         warnings=loaded.warnings + measured.warnings + found.warnings,
     )
+
+
+def _import_early(spec: SolverSpec) -> None:
+    """Imports what the first solve needs, so that its budget does not pay for it."""
+    for name in ("greedy", *_OF_WAVES):
+        search.strategy(name)
+    if spec.domain == "arithmetic":
+        import edgesearch.tasks.arithmetic  # noqa: F401
 
 
 def load_engine(
@@ -224,18 +237,18 @@ def load_engine(
 class Asked:
     """What is asked of one solve; see `Pipeline.events`."""
 
-    budget_s: float
-    strategy: str
-    n: int | None
-    m: int
-    aggregator: str | None
-    max_tokens: int | None
-    temperature: float | None
-    options: Mapping[str, Value]
-    early_stop: float | None
-    confidence: float | None
-    seed: int
-    is_traced: bool
+    budget_s: float = 10.0
+    strategy: str = "auto"
+    n: int | None = None
+    m: int = 4
+    aggregator: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    options: Mapping[str, Value] = field(default_factory=dict)
+    early_stop: float | None = None
+    confidence: float | None = 0.95
+    seed: int = 0
+    is_traced: bool = False
 
     def __post_init__(self) -> None:
         if self.m < 1:
@@ -475,7 +488,9 @@ class Pipeline:
         driver, job = self.driver(), prepared.job
         try:
             number = driver.submit(job)
-            yield self.started(prepared)
+            shown = (*prepared.warnings, *self._engine.warnings)
+            used, reason = job.first.used, prepared.planned.plan.reason
+            yield Started(prepared.problem.text, prepared.budget_s, self.load_s, self.models, used, reason, shown)
             shown_s = 0.0
             while True:
                 ended = driver.turn()
@@ -490,12 +505,6 @@ class Pipeline:
                     yield progress(driver.view(number), job.deadline)
         finally:
             driver.close()
-
-    def started(self, prepared: Prepared) -> Started:
-        """The first event of a solve."""
-        shown = (*prepared.warnings, *self._engine.warnings)
-        used, reason = prepared.job.first.used, prepared.planned.plan.reason
-        return Started(prepared.problem.text, prepared.budget_s, self.load_s, self.models, used, reason, shown)
 
     # -- planning --------------------------------------------------------------------------------------------------
 
@@ -529,7 +538,9 @@ class Pipeline:
         )
         is_other = planned.strategy.name != wanted.name
         if is_other or (asked.n is not None and planned.config.n < asked.n and wanted.name != "greedy"):
-            warnings += (f"{planned.strategy.name} with n={planned.config.n} ran instead: {planned.reason}",)
+            is_shared = not is_other and planned.config.n == share.max_n
+            reason = "other problems share the engine" if is_shared else planned.reason
+            warnings += (f"{planned.strategy.name} with n={planned.config.n} ran instead: {reason}",)
         return _Planned(planned, planned.strategy.options() if is_other else options, None), warnings
 
     def _choose_strategy(self, name: str) -> tuple[Strategy, tuple[str, ...]]:
@@ -637,6 +648,7 @@ class Pipeline:
             )
         beam = chosen.beam if chosen is not None else None
         calibrated = self._calibrated(result, choice)
+        used = self._plan_used(result, prepared.planned)
         return Solution(
             answer=chosen.answer if chosen is not None else None,
             text=beam.text if beam is not None else "",
@@ -645,7 +657,7 @@ class Pipeline:
             budget_s=prepared.budget_s,
             wall_s=result.job.deadline.elapsed(),
             load_s=self.load_s,
-            strategy=result.job.first.used,
+            strategy=max((wave.strategy for wave in used.waves), key=lambda strategy: strategy.n),
             models=self.models,
             usage=dataclasses.replace(result.usage, peak_bytes=peak_bytes()),
             warnings=tuple(dict.fromkeys((*warnings, *self._engine.warnings, *self._verifier_warnings()))),
@@ -657,7 +669,24 @@ class Pipeline:
             early_stop=result.early_stop,
             is_calibrated=calibrated is not None,
             agreement=choice.share,
-            plan=self._plan_used(result, prepared.planned),
+            plan=used,
+        )
+
+    def unanswered(self, problem: Problem, asked: Asked, deadline: Deadline, warning: str) -> Solution:
+        """Of a problem whose budget ended before anything was drawn for it."""
+        return Solution(
+            answer=None,
+            text="",
+            finish="deadline",
+            confidence=None,
+            budget_s=asked.budget_s,
+            wall_s=deadline.elapsed(),
+            load_s=self.load_s,
+            strategy=StrategyUsed(asked.strategy, 0, 1, asked.aggregator or "last"),
+            models=self.models,
+            usage=Usage(peak_bytes=peak_bytes()),
+            warnings=(warning, *self._warnings),
+            id=problem.id,
         )
 
     def _calibrated(self, result: JobResult, choice: Choice) -> float | None:

@@ -101,6 +101,8 @@ class RunningJob:
     begun: list[WaveUsed] = field(default_factory=list)
     """Every wave after the first, as it began."""
     finished: list[Beam] = field(default_factory=list)
+    ended: set[int] = field(default_factory=set)
+    """Their nodes."""
     unjudged: dict[Key, Beam] = field(default_factory=dict)
     """Finished beams that wait for a score."""
     judged: dict[Key, Beam] = field(default_factory=dict)
@@ -190,6 +192,7 @@ class RunningJob:
         if self.job.planner is not None and self.tally.standing().answer is not None:
             return True
         rest = self.finished if self.job.planner is None else itertools.chain(*self.uncounted.values())
+        rest = [*rest, self.fallback] if self.fallback is not None else rest
         return any(beam.proof is not False and self.answer(beam) is not None for beam in rest)
 
     @property
@@ -212,7 +215,10 @@ class RunningJob:
     # -- candidates ------------------------------------------------------------------------------------------------
 
     def finish(self, beam: Beam) -> None:
-        """Takes a beam that left the frontier."""
+        """Takes a beam that left the frontier; one that was to have several children leaves it once."""
+        if beam.node in self.ended:
+            return
+        self.ended.add(beam.node)
         self.finished.append(beam)
         self.finished_tokens += beam.num_tokens
         self.is_proven = self.is_proven or bool(beam.proof)

@@ -88,6 +88,16 @@ def test_the_flexible_extraction_falls_back_to_the_last_number() -> None:
     assert extract_flexible("no digits") is None
 
 
+def test_a_solution_cut_off_in_its_box_or_in_the_command_of_it_states_no_answer() -> None:
+    whole = r"So 4 * 9 = 36.\n\nThe answer is $\boxed{36}$"
+    begun = whole.index(r"\boxed")
+    for end in range(begun + 1, whole.index("}")):
+        assert extract(whole[:end].replace("\\n", "\n")) is None
+    assert extract(whole) == "36"
+    assert extract(r"The final answer is \fbox{7") is None
+    assert extract(r"The answer is \frac{7}{2}") == r"\frac{7}{2}"
+
+
 # ---------------------------------------------------------------------------------------------- properties
 
 

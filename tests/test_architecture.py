@@ -15,7 +15,7 @@ LAYERS = [
     {"engines", "verifiers", "sandbox"},
     {"search"},
     {"driver", "jobs", "under_way", "planner", "choice"},
-    {"pipeline"},
+    {"pipeline", "shared"},
     {"tasks", "bench", "trace"},
 ]
 HEAVY = {

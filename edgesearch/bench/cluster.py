@@ -175,7 +175,16 @@ class ClusterCrew:
         self._is_cancelled.set()
 
     def work(self, todo: Todo) -> Generator[Report, None, None]:
-        """See `Crew.work`."""
+        """See `Crew.work`.
+
+        Raises:
+            UsageError: problems are to share an engine.
+        """
+        if any(group.concurrent > 1 for group in todo.groups):
+            raise UsageError(
+                "the workers of a cluster solve one problem at a time; leave concurrent out of the recipe, or run it "
+                "on this machine"
+            )
         self._empty_since = self._clock()
         try:
             while not self._is_cancelled.is_set() and (todo or self._num_busy):

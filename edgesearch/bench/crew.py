@@ -67,6 +67,15 @@ class Todo:
         """Units of a group that nobody has taken."""
         return len(self._left[number])
 
+    @property
+    def groups(self) -> Sequence[Group]:
+        """All of them, done or not."""
+        return self._groups
+
+    def next_key(self, number: int) -> str | None:
+        """The key of the unit of that group that comes next; None where none is left."""
+        return self._left[number][0].key if self._left[number] else None
+
     def take(self, own: int | None = None, others: Collection[int] = ()) -> Taken | None:
         """The next unit; None where none is left.
 
@@ -129,9 +138,11 @@ class Crew(Protocol):
 
 
 class LocalCrew:
-    """One worker process on this machine, and one unit at a time.
+    """One worker process on this machine, and one unit at a time, or as many as share the engine (`concurrent`).
 
-    What is measured is a solve on a machine that does nothing else: the next unit is taken when the last is stored.
+    With one unit at a time what is measured is a solve on a machine that does nothing else: the next unit is taken when
+    the last is stored. Units that lost their worker together are tried again one by one, since nobody knows which of
+    them it was.
     """
 
     machine: Mapping[str, str] = {}
@@ -142,23 +153,42 @@ class LocalCrew:
         """As `Station`."""
         self._station = Station(command, patience)
         self._is_cancelled = threading.Event()
+        self._suspects: set[str] = set()
+        """Keys of units that are to be solved alone."""
 
     def work(self, todo: Todo) -> Generator[Report, None, None]:
         """See `Crew.work`."""
         number = None
+        under_way: dict[int, Taken] = {}
         with closing(self._station) as station:
-            while not self._is_cancelled.is_set() and (taken := todo.take(number)) is not None:
-                if taken.number != number:
-                    number = taken.number
-                    engine = taken.group.source.engine.id
-                    yield EngineLoading(engine, taken.unit.cell.n, todo.num_left(number) + 1)
-                order = Order.of(taken.group, taken.unit)
-                if not station.holds(order.load):
-                    for file in taken.group.source.files:
-                        file.check()
-                attempt = station.attempt(order)
-                if not (attempt.lost and self._is_cancelled.is_set()):
-                    yield Tried(taken, attempt)
+            while not self._is_cancelled.is_set():
+                while (taken := self._next(todo, under_way, number)) is not None:
+                    if taken.number != number:
+                        number = taken.number
+                        engine = taken.group.source.engine.id
+                        yield EngineLoading(engine, taken.unit.cell.n, todo.num_left(number) + 1)
+                    order = Order.of(taken.group, taken.unit)
+                    if not station.holds(order.load):
+                        for file in taken.group.source.files:
+                            file.check()
+                    under_way[station.begin(order)] = taken
+                if not under_way:
+                    return
+                tried = [Tried(under_way.pop(ticket), attempt) for ticket, attempt in station.finish()]
+                if len(tried) > 1:
+                    self._suspects |= {each.taken.unit.key for each in tried}
+                yield from (each for each in tried if not (each.attempt.lost and self._is_cancelled.is_set()))
+
+    def _next(self, todo: Todo, under_way: Mapping[int, Taken], number: int | None) -> Taken | None:
+        """The next unit, if it can be solved beside those under way; None where it cannot, or nothing is left."""
+        if not under_way:
+            return todo.take(number)
+        assert number is not None
+        key, beside = todo.next_key(number), list(under_way.values())
+        is_full = len(beside) >= beside[0].group.concurrent
+        if key is None or is_full or self._suspects & {key, *(each.unit.key for each in beside)}:
+            return None
+        return todo.take(number)
 
     def cancel(self) -> None:
         """See `Crew.cancel`."""

@@ -53,7 +53,7 @@ class Summary:
     wall_s: float
     """Of this session, planning included."""
     solve_s: float
-    """Inside solves."""
+    """Inside solves; of those that shared an engine their part of it."""
     load_s: float
     """Loading and measuring models."""
     is_cancelled: bool

@@ -1,5 +1,7 @@
 """A worker process as its supervisor sees it: ask, and get a reply or hear how it was lost.
 
+Several messages may wait for their replies, which come in whatever order.
+
 Why a process: native code that decodes can crash or hang, and only another process survives that. A worker is lost
 when it ends, by whatever signal or code, or when it does not reply in time, and is killed then. Whatever it writes
 that is no reply (banners, progress bars) is passed over; the last line it wrote to stderr is told with its end.
@@ -17,7 +19,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import IO, Any
+from typing import Any
 
 from edgesearch.bench.messages import Message
 from edgesearch.errors import EdgesearchError
@@ -53,7 +55,10 @@ class Worker:
         self._last_words: deque[bytes] = deque(maxlen=1)
         self._requests: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._replies: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
-        self._threads = [_started(self._talk, "worker-talk"), _started(self._listen, "worker-listen")]
+        self._awaited: set[int] = set()
+        """Numbers of messages that have no reply yet."""
+        self._listener = _started(self._listen, "worker-listen")
+        self._threads = [_started(self._talk, "worker-talk"), _started(self._hear, "worker-hear"), self._listener]
 
     @property
     def pid(self) -> int:
@@ -61,19 +66,34 @@ class Worker:
         return self._process.pid
 
     def ask(self, message: Message, timeout_s: float) -> Message:
-        """The reply to a message, without further ado.
+        """The reply to a message, where no other one waits for its own.
 
         Raises:
             WorkerGone: the process ended, or did not reply in time and was killed.
         """
+        self.send(message)
+        return self.receive(timeout_s)
+
+    def send(self, message: Message) -> int:
+        """Sends a message; returns the `id` that its reply will have."""
         self._num_asked += 1
+        self._awaited.add(self._num_asked)
         self._requests.put({"id": self._num_asked, **message})
+        return self._num_asked
+
+    def receive(self, timeout_s: float) -> Message:
+        """The next reply to any of the messages that were sent.
+
+        Raises:
+            WorkerGone: as `ask`.
+        """
         try:
-            reply = self._replies.get(timeout=timeout_s)
+            reply = self._replies.get(timeout=max(0.0, timeout_s))
         except queue.Empty:
             self.kill()
-            raise WorkerGone(f"it gave no reply within {timeout_s:g} s and was killed") from None
+            raise WorkerGone(f"it gave no reply within {timeout_s:.3g} s and was killed") from None
         if reply is None:
+            self._replies.put(None)  # for whoever asks next
             raise WorkerGone(self._ending())
         return reply
 
@@ -96,21 +116,35 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.kill()
             return "it closed its stdout and was killed"
-        self._threads[1].join(timeout=_JOIN_S)
+        self._listener.join(timeout=_JOIN_S)
         words = b"".join(self._last_words).decode("utf-8", "replace").strip()[:_MAX_WORDS]
         return f"it ended with {describe(code)}" + (f"; its last line: {words}" if words else "")
 
     # -- threads -----------------------------------------------------------------------------------------------------
 
     def _talk(self) -> None:
-        stdin, stdout = self._process.stdin, self._process.stdout
+        stdin = self._process.stdin
         assert stdin is not None
+        try:
+            while (message := self._requests.get()) is not None:
+                stdin.write(json.dumps(message, allow_nan=False).encode() + b"\n")
+                stdin.flush()
+        except OSError:
+            self._replies.put(None)  # a broken pipe: it has ended
+        with suppress(OSError):  # closing flushes, and nobody reads any more
+            stdin.close()
+
+    def _hear(self) -> None:
+        stdout = self._process.stdout
         assert stdout is not None
-        while (message := self._requests.get()) is not None:
-            self._replies.put(_exchange(stdin, stdout, message))
-        for pipe in (stdout, stdin):
-            with suppress(OSError):  # closing flushes, and nobody reads any more
-                pipe.close()
+        with stdout, suppress(OSError):
+            while line := stdout.readline(_MAX_LINE_BYTES):
+                found = _object(line)
+                number = found.get("id")
+                if isinstance(number, int) and number in self._awaited:
+                    self._awaited.discard(number)
+                    self._replies.put(found)
+        self._replies.put(None)
 
     def _listen(self) -> None:
         stderr = self._process.stderr
@@ -135,20 +169,6 @@ def _started(run: Callable[[], None], name: str) -> threading.Thread:
     thread = threading.Thread(target=run, daemon=True, name=name)
     thread.start()
     return thread
-
-
-def _exchange(stdin: IO[bytes], stdout: IO[bytes], message: Message) -> Message | None:
-    """The reply; None once the process has ended."""
-    try:
-        stdin.write(json.dumps(message, allow_nan=False).encode() + b"\n")
-        stdin.flush()
-        while line := stdout.readline(_MAX_LINE_BYTES):
-            found = _object(line)
-            if found.get("id") == message["id"]:
-                return found
-    except OSError:
-        pass  # a broken pipe: it has ended
-    return None
 
 
 def _object(line: bytes) -> dict[str, Any]:

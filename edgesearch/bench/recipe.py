@@ -126,9 +126,12 @@ class GgufEngine:
     """That decode; None to choose from the machine."""
     check: bool = True
     """Whether answers go through the exact check that the solver's manifest names."""
+    concurrent: int = 1
+    """Problems that share it at a time; above 1 the seconds of each are those of an engine that others use as well."""
 
     def __post_init__(self) -> None:
         _require_id(self.id)
+        require("concurrent", self.concurrent >= 1, self.concurrent, ">= 1")
         require("solver", self.solver.strip(), self.solver, "a name, a path or hf:OWNER/NAME")
         require("verifier", self.verifier.strip(), self.verifier, "auto, none, consensus, a name or a path")
         require("threads", self.threads is None or self.threads >= 1, self.threads, ">= 1")
@@ -136,7 +139,10 @@ class GgufEngine:
     @property
     def settings(self) -> dict[str, Any]:
         """What changes its results beside the content of its files."""
-        return {"threads": self.threads, "check": self.check, "verifier": _verifier_word(self.verifier)}
+        settings = {"threads": self.threads, "check": self.check, "verifier": _verifier_word(self.verifier)}
+        if self.concurrent == 1:  # so that units have the keys of stores from before there was such a field
+            return settings
+        return {**settings, "concurrent": self.concurrent}
 
 
 @dataclass(frozen=True, slots=True)
@@ -587,7 +593,7 @@ def parse(text: str, path: Path) -> Recipe:
 _TOP_TYPES = {"name": str, "seeds": list, "task": dict, "engines": list, "grid": list}
 _TASK_TYPES = {"name": str, "split": str, "limit": int, "data": str, "prompt": str, "grader": str, "seed": int}
 _ENGINES: Mapping[str, tuple[type[Engine], dict[str, type]]] = {
-    "gguf": (GgufEngine, {"solver": str, "verifier": str, "threads": int, "check": bool}),
+    "gguf": (GgufEngine, {"solver": str, "verifier": str, "threads": int, "check": bool, "concurrent": int}),
     "endpoint": (
         EndpointEngine,
         {
@@ -645,6 +651,11 @@ def _engine(table: dict[str, Any], place: Place) -> Engine:
     if not isinstance(kind, str) or kind not in _ENGINES:
         problem = "the key 'kind' is missing" if kind is None else f"kind is {shown(kind)}"
         raise place.error(f"{problem}; it must be one of {', '.join(_ENGINES)}")
+    if kind != GgufEngine.kind and "concurrent" in table:
+        raise place.error(
+            "concurrent is for engines of the kind gguf; an endpoint has its own concurrency (requests under way "
+            "together), and recorded samples take no time"
+        )
     made, types = _ENGINES[kind]
     required = [field.name for field in dataclasses.fields(made) if field.default is dataclasses.MISSING]
     check_keys(place, table, {"id": str, "kind": str, **types}, required=required, title=f"{kind} engine")

@@ -7,9 +7,14 @@ An order says which engine is to be loaded and what is to be solved; an attempt 
 written as JSON, since a station may be on another machine (node.py). A worker that crashes, hangs or replies nonsense
 is a lost attempt, and the next order gets a new one. Nothing here tries again: that is for who gives the orders.
 
+Where problems share an engine several orders are begun before the first is finished; a worker that is lost then loses
+all of them.
+
 Not covered: the process itself (process.py), which unit comes next (crew.py), what becomes of an attempt (runner.py).
 """
 
+import itertools
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -100,6 +105,16 @@ class Attempt:
         return cls(**{**found, "solved": solved})
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """An order under way."""
+
+    number: int
+    load_s: float
+    due: float
+    """When it must have been replied to."""
+
+
 class Station:
     """Holds at most one worker process, with the engine of the last order. Close it in the end."""
 
@@ -115,6 +130,11 @@ class Station:
         self._worker: Worker | None = None
         self._loaded: Load | None = None
         self._is_ended = False
+        self._numbers = itertools.count(1)
+        self._sent: dict[int, _Sent] = {}
+        """By the id of the message: orders under way."""
+        self._lost: list[tuple[int, Attempt]] = []
+        """Orders that were lost before they were under way."""
 
     def holds(self, wanted: Load) -> bool:
         """Whether an order with that engine needs no loading."""
@@ -127,15 +147,48 @@ class Station:
             EdgesearchError: the engine cannot be loaded, as the worker says; or no worker can be started.
             EndpointError: the endpoint refused or failed.
         """
-        load_s = 0.0
+        self.begin(order)
+        [(_, attempt)] = self.finish()
+        return attempt
+
+    def begin(self, order: Order) -> int:
+        """Has a unit solved beside those under way, which must be of the same engine; returns a number for it.
+
+        Raises:
+            EdgesearchError: as `attempt`.
+        """
+        number, load_s = next(self._numbers), 0.0
         try:
             if not self.holds(order.load):
                 load_s = self._load(order.load)
-            return self._solve(order, load_s)
+            assert self._worker is not None
+            due = time.monotonic() + order.budget_s + self._patience.grace_s
+            self._sent[self._worker.send({"solve": order.request})] = _Sent(number, load_s, due)
         except WorkerGone as gone:
-            is_loading = self._loaded is None
             self.close()
-            return Attempt(lost=str(gone), is_loading=is_loading, load_s=load_s)
+            self._lost.append((number, Attempt(lost=str(gone), is_loading=True, load_s=load_s)))
+        return number
+
+    def finish(self) -> list[tuple[int, Attempt]]:
+        """Waits for what comes of an order under way; all of them, where their worker is lost.
+
+        Raises:
+            EndpointError: the endpoint refused or failed.
+        """
+        if self._lost:
+            lost, self._lost = self._lost, []
+            return lost
+        assert self._worker is not None
+        try:
+            reply = self._worker.receive(min(sent.due for sent in self._sent.values()) - time.monotonic())
+            sent = self._sent[reply["id"]]
+            attempt = _read(reply, sent.load_s)
+        except WorkerGone as gone:
+            lost = [(sent.number, Attempt(lost=str(gone), load_s=sent.load_s)) for sent in self._sent.values()]
+            self.close()
+            return lost
+        del self._sent[reply["id"]]
+        return [(sent.number, attempt)]
 
     def _load(self, wanted: Load) -> float:
         """Starts a worker with that engine; returns the seconds that loading took."""
@@ -153,19 +206,6 @@ class Station:
         self._loaded = wanted
         return load_s
 
-    def _solve(self, order: Order, load_s: float) -> Attempt:
-        assert self._worker is not None
-        reply = self._worker.ask({"solve": order.request}, order.budget_s + self._patience.grace_s)
-        if isinstance(reply.get("error"), str):
-            error = raised(reply)
-            if isinstance(error, EndpointError):
-                raise error
-            return Attempt(error=str(error), load_s=load_s)
-        try:
-            return Attempt(Solved.from_json(reply["solved"]), load_s=load_s)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _nonsense(error) from error
-
     def end(self) -> None:
         """Ends the attempt under way, which comes back as lost, and all later ones; safe from another thread."""
         self._is_ended = True
@@ -176,8 +216,27 @@ class Station:
     def close(self) -> None:
         """Ends the worker and frees what belongs to it; safe to call twice."""
         worker, self._worker, self._loaded = self._worker, None, None
+        self._sent.clear()
         if worker is not None:
             worker.close()
+
+
+def _read(reply: Message, load_s: float) -> Attempt:
+    """What a reply says.
+
+    Raises:
+        EndpointError: the endpoint refused or failed.
+        WorkerGone: it is nonsense.
+    """
+    if isinstance(reply.get("error"), str):
+        error = raised(reply)
+        if isinstance(error, EndpointError):
+            raise error
+        return Attempt(error=str(error), load_s=load_s)
+    try:
+        return Attempt(Solved.from_json(reply["solved"]), load_s=load_s)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _nonsense(error) from error
 
 
 def _nonsense(error: Exception) -> WorkerGone:

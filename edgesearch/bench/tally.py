@@ -47,19 +47,20 @@ class Tally:
         units = (plan.num_units, self.num_resumed)
         return RunStarted(plan.recipe.name, self._path, plan.task_words, cells, *units, plan.warnings)
 
-    def done(self, outcome: Outcome, seconds: float) -> UnitDone:
+    def done(self, outcome: Outcome, seconds: float, *, num_together: int = 1) -> UnitDone:
         """Counts a unit.
 
         Args:
             outcome: what is on the disk.
             seconds: that it took in all.
+            num_together: units that shared the engine, and so its seconds.
         """
         key = outcome.cell
         self._counts[key][outcome.status] += 1
         num, total_s = self._paces.get(self._pace_keys[key], (0, 0.0))
-        self._paces[self._pace_keys[key]] = num + 1, total_s + seconds
+        self._paces[self._pace_keys[key]] = num + 1, total_s + seconds / num_together
         self.num_run += 1
-        self.solve_s += outcome.wall_s
+        self.solve_s += outcome.wall_s / num_together
         return UnitDone(
             cell=self._cell(key),
             sample_id=outcome.sample_id,

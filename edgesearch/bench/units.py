@@ -40,6 +40,7 @@ from edgesearch.bench.recorded import Recording
 from edgesearch.bench.records import RunInfo
 from edgesearch.catalog import SolverSpec
 from edgesearch.errors import IntegrityError, ModelNotFound, UsageError
+from edgesearch.shared import width_for
 from edgesearch.tasks.base import Sample, Task
 from edgesearch.verifiers import loading
 from edgesearch.verifiers.loading import Reference
@@ -112,6 +113,12 @@ class Group:
     source: Source
     cells: tuple[Cell, ...]
     """In the order of the recipe; all of one width and length."""
+
+    @property
+    def concurrent(self) -> int:
+        """Units that share its engine at a time."""
+        engine = self.source.engine
+        return engine.concurrent if isinstance(engine, GgufEngine) else 1
 
     @property
     def load(self) -> Load:
@@ -220,8 +227,9 @@ def _check_width(cell: Cell, engine: Engine) -> None:
     from edgesearch.engines.llama_native import MAX_SEQUENCES
 
     most = MAX_SEQUENCES - 6  # as LlamaCppEngine has it
-    if cell.n > most:
-        raise UsageError(f"cell {cell.name}: a model in this process has at most n={most}; use a smaller n")
+    if width_for(cell.n, engine.concurrent) > most:
+        beside = f", and {engine.concurrent} problems share it (concurrent)" if engine.concurrent > 1 else ""
+        raise UsageError(f"cell {cell.name}: a model in this process has at most n={most}{beside}; use a smaller n")
 
 
 # ----------------------------------------------------------------------------------------------------------- sources

@@ -6,10 +6,15 @@ and for what ends it.
 An error of one unit is a reply, and the next unit is solved. Out of memory is not: what is left of the heap cannot be
 trusted, so the process ends, and the station starts another.
 
-Not covered: grading, the store, several units at a time.
+Where problems share the engine, requests are taken while others are being solved, and replies come as units end.
+
+Not covered: grading, the store.
 """
 
+import dataclasses
+import queue
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -19,7 +24,9 @@ from edgesearch.bench import energy, lines
 from edgesearch.bench.energy import Counters, EnergyMeter
 from edgesearch.bench.messages import Load, Message, Solved, failure
 from edgesearch.bench.recipe import EndpointEngine, GgufEngine
-from edgesearch.pipeline import Pipeline
+from edgesearch.errors import EdgesearchError
+from edgesearch.pipeline import Asked, Pipeline
+from edgesearch.shared import Ending, Failed, SharedPipeline, width_for
 from edgesearch.types import Problem
 
 COMMAND = (sys.executable, "-P", "-m", "edgesearch.bench.worker")
@@ -60,7 +67,53 @@ class MeasuredPipeline:
         return Solved.of(solution, started_s=started_s, ended_s=ended_s, joules=joules)
 
 
-def load(wanted: Load) -> MeasuredPipeline:
+class SharedUnits:
+    """A pipeline that several units share; their joules are not told, as nobody knows whose they are."""
+
+    def __init__(self, pipeline: Pipeline, concurrent: int) -> None:
+        """Takes the pipeline over.
+
+        Args:
+            pipeline: wide enough for all units side by side.
+            concurrent: units at a time, for the warning that each outcome has.
+        """
+        self._shared = SharedPipeline(pipeline)
+        self._warning = (
+            f"up to {concurrent} problems shared the engine, so its seconds, passes and memory are not those of a "
+            "problem alone"
+        )
+        self._begun: dict[int, tuple[int, float]] = {}
+        """By ticket: the id of the request, and the Unix time of its beginning."""
+        self.load_s = pipeline.load_s
+
+    @property
+    def num_open(self) -> int:
+        """Units under way."""
+        return len(self._begun)
+
+    def begin(self, number: int, request: Message) -> None:
+        """Accepts a unit; its budget runs from now on.
+
+        Raises:
+            UsageError: an option out of its range.
+        """
+        options = dict(request)
+        problem = Problem(options.pop("problem"), options.pop("sample_id"))
+        started_s = time.time()
+        self._begun[self._shared.submit(problem, Asked(**options))] = number, started_s
+
+    def turn(self) -> list[Message]:
+        """One pass for all units; the replies of those that ended."""
+        return [self._reply(*self._begun.pop(ticket), ending) for ticket, ending in self._shared.turn()]
+
+    def _reply(self, number: int, started_s: float, ending: Ending) -> Message:
+        if isinstance(ending, Failed):
+            return {"id": number, **failure(ending.error)}
+        told = dataclasses.replace(ending, warnings=(*ending.warnings, self._warning))
+        return {"id": number, "solved": Solved.of(told, started_s=started_s, ended_s=time.time()).as_json()}
+
+
+def load(wanted: Load) -> MeasuredPipeline | SharedUnits:
     """Loads what a request asks for.
 
     Raises:
@@ -70,6 +123,8 @@ def load(wanted: Load) -> MeasuredPipeline:
     if isinstance(engine, EndpointEngine):
         # Even an address of this machine may be the end of a tunnel to another.
         return MeasuredPipeline(_endpoint(engine, wanted), Counters([], ["an endpoint's energy is spent elsewhere"]))
+    if engine.concurrent > 1:
+        return SharedUnits(_gguf(engine, wanted), engine.concurrent)
     return MeasuredPipeline(_gguf(engine, wanted), energy.find())
 
 
@@ -79,7 +134,7 @@ def _gguf(engine: GgufEngine, wanted: Load) -> Pipeline:
     return pipeline.load(
         engine.solver,
         engine.verifier,
-        max_n=wanted.max_n,
+        max_n=width_for(wanted.max_n, engine.concurrent),
         max_tokens=wanted.max_tokens,
         num_threads=engine.threads,
         check=engine.check,
@@ -112,7 +167,7 @@ def _endpoint(engine: EndpointEngine, wanted: Load) -> Pipeline:
 def serve(
     requests: Iterable[Message],
     send: Callable[[Message], None],
-    load: Callable[[Load], LoadedPipeline] = load,
+    load: Callable[[Load], LoadedPipeline | SharedUnits] = load,
 ) -> int:
     """Answers requests, the first of which loads; returns the exit code.
 
@@ -134,6 +189,8 @@ def serve(
         send({"id": first["id"], **failure(error)})
         return 1
     send({"id": first["id"], "load_s": pipeline.load_s})
+    if isinstance(pipeline, SharedUnits):
+        return _serve_together(pipeline, pending, send)
     for request in pending:
         send({"id": request["id"], **_answer(pipeline, request["solve"])})
     return 0
@@ -148,7 +205,33 @@ def _answer(pipeline: LoadedPipeline, request: Message) -> Message:
         return failure(error)
 
 
-def main(load: Callable[[Load], LoadedPipeline] = load) -> NoReturn:
+def _serve_together(units: SharedUnits, requests: Iterable[Message], send: Callable[[Message], None]) -> int:
+    """Answers requests side by side, however many there are; what is more than one unit's error ends the process."""
+    inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+    threading.Thread(target=_forward, args=(requests, inbox), daemon=True, name="inbox").start()
+    is_ended = False
+    while not is_ended or units.num_open:
+        while not is_ended and (not units.num_open or not inbox.empty()):
+            request = inbox.get()
+            if request is None:
+                is_ended = True
+                continue
+            try:
+                units.begin(request["id"], request["solve"])
+            except EdgesearchError as error:
+                send({"id": request["id"], **failure(error)})
+        for reply in units.turn():
+            send(reply)
+    return 0
+
+
+def _forward(requests: Iterable[Message], inbox: "queue.SimpleQueue[Message | None]") -> None:
+    for request in requests:
+        inbox.put(request)
+    inbox.put(None)
+
+
+def main(load: Callable[[Load], LoadedPipeline | SharedUnits] = load) -> NoReturn:
     """Answers requests until stdin ends, then ends the process."""
     lines.answer(lambda requests, send: serve(requests, send, load))
 

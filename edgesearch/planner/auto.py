@@ -50,6 +50,8 @@ _MIN_SETTLED = 32
 """Candidates from which on a vote may be called settled."""
 _SHORTEST = 0.5
 """Of the mean length: how short a solution is taken to be at least, when counting what could still be drawn."""
+_CROWDED = 1.5
+"""How much wider than the room that is left a measured setting may be; it is run as wide as there is room."""
 _PRIOR_SOLUTIONS = 4
 """How many solutions the length that the manifest gives weighs against those that were drawn."""
 
@@ -118,7 +120,10 @@ class AutoPlanner:
             room=room,
         )
         self._refill_at = first.config.n // 2
-        return dataclasses.replace(first, has_safety_lane=first.strategy.name != greedy.name)
+        is_greedy = first.strategy.name == greedy.name
+        if is_greedy:  # nobody scores its solution, so those that may follow vote with it without scores
+            self._wish = dataclasses.replace(wish, strategy=search.strategy("majority"))
+        return dataclasses.replace(first, has_safety_lane=not is_greedy)
 
     def _probe(self, left_s: float, room: int | None) -> Wave | None:
         """A narrow first wave, where its scores are worth waiting for."""
@@ -146,10 +151,10 @@ class AutoPlanner:
         if now.num_living > self._refill_at:
             return None
         wave = self._next(now)
+        self._is_exhausted = wave is None
         if wave is not None:
             self._refill_at = (now.num_living + wave.config.n) // 2
             return wave
-        self._is_exhausted = True
         return None if now.num_waves else "no_time"
 
     def width(self, wave: Wave, beams: Sequence[Beam], left_s: float) -> int:
@@ -189,15 +194,18 @@ class AutoPlanner:
 
     def _is_confident(self, standing: Standing) -> bool:
         policy, target = self._policy, self._wish.confidence
-        if target is None or policy is None or policy.calibration is None:
-            return False
+        if target is None or policy is None or policy.calibration is None or standing.mean_score is None:
+            return False  # it was fitted to votes with scores
         return policy.calibration.probability(standing) >= target
 
     def _most_votes_left(self, now: Situation) -> float:
         """More solutions than could be drawn in the time left."""
         n = self._wish.max_n
-        tokens_per_s = n / max(1e-9, self._outlook.pass_s(n))
-        return now.num_living + max(0.0, now.left_s) * tokens_per_s / (_SHORTEST * self._outlook.mean_solution_tokens)
+        alone = dataclasses.replace(self._outlook, num_elsewhere=0)  # other problems may end at any time
+        tokens_per_s = n / max(1e-9, alone.pass_s(n))
+        num_waiting = max(0, now.num_finished - now.standing.num_candidates)  # for their scores
+        num_more = max(0.0, now.left_s) * tokens_per_s / (_SHORTEST * self._outlook.mean_solution_tokens)
+        return now.num_living + num_waiting + num_more
 
     def _next(self, now: Situation) -> Wave | None:
         """The best wave that should end in the time left."""
@@ -214,19 +222,21 @@ class AutoPlanner:
         def seconds_of(row: Row) -> float:
             return predict_row_s(row, self._outlook) if self._is_possible(row, room) else float("inf")
 
-        row = self._policy.best(self.difficulty, seconds_of, SHARE * now.left_s)
+        row = self._policy.best(self.difficulty, seconds_of, SHARE * now.left_s, tolerance=0.0)
         if row is None:
             return None
-        wave = self._wave(search.strategy(row.strategy), row.n, row.m, now.num_living)
+        n = min(row.n, room)
+        wave = self._wave(search.strategy(row.strategy), n, row.m, now.num_living)
         if wave is None:
             return None
         kind = "problems like this" if self.difficulty is None else f"problems of difficulty {self.difficulty} of 5"
         reason = f"{row.strategy} with n={row.n} answers {row.accuracy:.0%} of {kind}, {now.left_s:.2g} s are left"
+        reason += f" and room for {n}" if n < row.n else ""
         return dataclasses.replace(wave, reason=reason)
 
     def _is_possible(self, row: Row, room: int) -> bool:
-        """Whether its solutions can vote with those of other waves, by the verifier that is loaded."""
-        if row.n > room or row.strategy not in search.names():
+        """Whether there is room for most of it, and its solutions can vote with those of other waves."""
+        if row.n > _CROWDED * room or row.strategy not in search.names():
             return False
         strategy, own = search.strategy(row.strategy), self._wish.strategy
         return strategy.selection == own.selection and (own.is_stepwise or not strategy.is_stepwise)

@@ -339,3 +339,19 @@ def _command(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
+
+
+def test_problems_that_are_to_share_an_engine_are_refused(tmp_path: Path, store: Path, two: FakeCluster):
+    body = """[[engines]]
+id = "small"
+kind = "gguf"
+solver = "nano"
+concurrent = 2
+
+[[grid]]
+engines = "small"
+strategy = "greedy"
+budget_s = 1.0"""
+    session = Runner(plan_of(recipe(tmp_path, "one", body=body)), store, crew=ClusterCrew(two, Share()))
+    with pytest.raises(UsageError, match="one problem at a time; leave concurrent out"):
+        list(session.events())

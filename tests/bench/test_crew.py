@@ -1,11 +1,14 @@
 """What is left to do goes to the right worker, and the local crews do it."""
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench_runs import plan_of, scripted, write_recipe, write_task
 
 from edgesearch.bench.crew import Crew, LocalCrew, RecordedCrew, Taken, Todo, Tried
+from edgesearch.bench.station import Order, Station
 from edgesearch.bench.units import Plan
 
 GRID = 'engines = "small"\nstrategy = "majority"\nn = [1, 2, 4]\nbudget_s = 1.0'
@@ -88,6 +91,50 @@ def test_a_crew_that_is_cancelled_before_it_begins_does_nothing(tmp_path: Path, 
     crew: Crew = LocalCrew(scripted(tmp_path)) if is_local else RecordedCrew()
     crew.cancel()
     assert list(crew.work(Todo(plan, plan.groups, frozenset()))) == []
+
+
+def shared_todo(folder: Path, *problems: str, concurrent: int) -> Todo:
+    write_task(folder, problems)
+    engine = f'id = "small"\nkind = "gguf"\nsolver = "nano"\nverifier = "none"\nconcurrent = {concurrent}'
+    plan = plan_of(write_recipe(folder, f"[[engines]]\n{engine}\n\n[[grid]]\n{GRID}"))
+    return Todo(plan, plan.groups, frozenset())
+
+
+class Watched(Station):
+    """Knows how many orders were under way at each beginning."""
+
+    def __init__(self, *options: Any) -> None:
+        super().__init__(*options)
+        self.together: list[int] = []
+
+    def begin(self, order: Order) -> int:
+        self.together.append(len(self._sent) + 1)
+        return super().begin(order)
+
+
+def test_a_local_crew_has_as_many_units_under_way_as_share_the_engine(tmp_path: Path):
+    crew = LocalCrew(scripted(tmp_path))
+    crew._station = station = Watched(scripted(tmp_path))
+    tried = [
+        each for each in crew.work(shared_todo(tmp_path, "a", "b", "c", "d", concurrent=3)) if isinstance(each, Tried)
+    ]
+    assert len({each.taken.unit.key for each in tried}) == len(tried) == 12
+    assert station.together == [1, 2, 3, 3] * 3  # another engine is loaded when nothing is under way
+
+
+def test_units_that_lost_their_worker_together_are_tried_again_one_by_one(tmp_path: Path):
+    todo = shared_todo(tmp_path, "a", "crash", "c", "d", concurrent=3)
+    crew = LocalCrew(scripted(tmp_path))
+    crew._station = station = Watched(scripted(tmp_path))
+    num_lost: Counter[str] = Counter()
+    for report in crew.work(todo):
+        if isinstance(report, Tried) and report.attempt.lost:
+            num_lost[report.taken.unit.sample.id] += 1
+            if num_lost[report.taken.unit.sample.id] % 2:
+                todo.put_back(report.taken)
+    assert num_lost["p1"] == 6  # in each of the three cells: once among others, once alone
+    assert max(num_lost[name] for name in ("p0", "p2", "p3")) <= 3
+    assert station.together.count(1) >= 3 * 3
 
 
 def test_a_local_crew_tells_what_came_of_each_unit(tmp_path: Path, plan: Plan, todo: Todo):

@@ -20,6 +20,12 @@ for line in sys.stdin:
         os.abort()
     if do == "leave":
         sys.exit(7)
+    if do == "later":
+        later = request
+        continue
+    if do == "now":
+        print(json.dumps({"id": request["id"], "reply": do}))
+        request, do = later, "later"
     if do == "hang":
         time.sleep(600)
     if do == "close":
@@ -86,6 +92,22 @@ def test_a_worker_that_does_not_reply_in_time_is_killed(start: Callable[[], Work
     worker.ask({"do": "one"}, LONG_S)
     with pytest.raises(WorkerGone, match=r"no reply within 0\.2 s and was killed"):
         worker.ask({"do": "hang"}, 0.2)
+
+
+def test_several_messages_may_wait_and_replies_come_in_their_own_order(start: Callable[[], Worker]):
+    worker = start()
+    first, second = worker.send({"do": "later"}), worker.send({"do": "now"})
+    replies = [worker.receive(LONG_S) for _ in range(2)]
+    assert [(reply["id"], reply["reply"]) for reply in replies] == [(second, "now"), (first, "later")]
+
+
+def test_a_worker_that_is_gone_stays_gone_for_whoever_asks(start: Callable[[], Worker]):
+    worker = start()
+    worker.send({"do": "later"})
+    worker.send({"do": "leave"})
+    for _ in range(3):
+        with pytest.raises(WorkerGone, match="it ended with exit code 7"):
+            worker.receive(LONG_S)
 
 
 def test_a_program_that_is_not_there_is_an_error_that_names_it():

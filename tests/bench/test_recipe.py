@@ -276,6 +276,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no solver": (changed(engines=[{"id": "a", "kind": "gguf"}]), "the key 'solver' is missing"),
     "empty solver": (changed(engines=[{**GGUF, "solver": ""}]), "solver must be a name"),
     "no threads": (changed(engines=[{**GGUF, "threads": 0}]), "threads must be >= 1, not 0"),
+    "no problem at a time": (changed(engines=[{**GGUF, "concurrent": 0}]), "concurrent must be >= 1, not 0"),
+    "several problems at an endpoint": (
+        changed(engines=[GGUF, {**ENDPOINT, "concurrent": 4}]),
+        "entry 2: concurrent is for engines of the kind gguf; an endpoint has its own concurrency",
+    ),
     "check no flag": (changed(engines=[{**GGUF, "check": 1}]), "check must be true or false, not 1"),
     "bad url": (
         changed(engines=[GGUF, {**ENDPOINT, "url": "ftp://x"}]),
@@ -574,6 +579,13 @@ def test_whatever_could_change_a_result_changes_the_key_of_its_unit(position: in
 def test_parts_of_a_key_do_not_run_into_each_other():
     digest, models, cell, _, _ = UNIT
     assert recipes.unit_key(digest, models, cell, "ab", "c") != recipes.unit_key(digest, models, cell, "a", "bc")
+
+
+def test_sharing_an_engine_changes_its_settings_and_not_sharing_is_as_it_always_was():
+    alone, shared = GgufEngine("a", "nano"), GgufEngine("a", "nano", concurrent=4)
+    assert alone.settings == {"threads": None, "check": True, "verifier": None}
+    assert shared.settings == {**alone.settings, "concurrent": 4}
+    assert recipes.settings_digest(alone) != recipes.settings_digest(shared)
 
 
 def test_the_settings_of_an_engine_leave_out_names_places_and_secrets():

@@ -354,6 +354,49 @@ def test_the_built_in_models_solve_and_every_candidate_is_kept(tmp_path: Path, s
     assert 0 <= summary.harness_share <= 1
 
 
+SHARED_ENGINE = 'id = "small"\nkind = "gguf"\nsolver = "nano"\ncheck = false\nconcurrent = 4'
+SHARED = f'[[engines]]\n{SHARED_ENGINE}\n\n[[grid]]\nengines = "small"\nstrategy = "best_of_n"\nn = 4\nbudget_s = 60.0'
+
+
+def test_problems_that_share_an_engine_are_solved_as_alone(tmp_path: Path, store: Path):
+    task, alone = 'name = "arithmetic"\nlimit = 8', tmp_path / "alone.sqlite"
+    run(write_recipe(tmp_path, SHARED, task=task), store)
+    run(write_recipe(tmp_path, SHARED.replace("\nconcurrent = 4", ""), task=task), alone)
+    pairs = list(
+        zip(*(sorted(outcomes(each), key=lambda each: each.sample_id) for each in (alone, store)), strict=True)
+    )
+    assert len(pairs) == 8
+    assert all(len(other.candidates) == 4 for _, other in pairs)
+    assert all(other.usage.prefilled_tokens == one.usage.prefilled_tokens for one, other in pairs)
+    assert all(any("problems shared the engine" in each for each in other.warnings) for _, other in pairs)
+    assert not {one.key for one, _ in pairs} & {other.key for _, other in pairs}
+    # A wider batch may round differently, so a draw that was close can fall the other way.
+    same = [
+        one.answer == other.answer and one.usage.decoded_tokens == other.usage.decoded_tokens for one, other in pairs
+    ]
+    assert sum(same) >= 6
+
+
+def test_one_of_several_that_share_an_engine_is_recorded_as_what_crashes_it(tmp_path: Path, store: Path):
+    grid = 'engines = "small"\nstrategy = "majority"\nn = 4\nbudget_s = 1.0'
+    path = recipe(tmp_path, "one", "crash", "two", "three", body=f"[[engines]]\n{SHARED_ENGINE}\n\n[[grid]]\n{grid}")
+    run(path, store, command=scripted(tmp_path))
+    assert statuses(store) == {"p0": "correct", "p1": "error", "p2": "correct", "p3": "correct"}
+
+
+def test_a_cancelled_run_loses_only_what_is_under_way_and_goes_on_with_it(tmp_path: Path, store: Path):
+    grid = 'engines = "small"\nstrategy = "majority"\nn = 4\nbudget_s = 1.0'
+    body = f"[[engines]]\n{SHARED_ENGINE}\n\n[[grid]]\n{grid}"
+    session = runner(recipe(tmp_path, "one", "two", "wait", "three", body=body), store, command=scripted(tmp_path))
+    for event in session.events():
+        if isinstance(event, UnitDone) and event.num_done == 2:
+            session.cancel()
+    assert statuses(store) == {"p0": "correct", "p1": "correct"}
+    quick = [word.replace("time.sleep(600)", "pass") for word in scripted(tmp_path)]
+    _, summary = run(write_recipe(tmp_path, body), store, command=quick)
+    assert (summary.num_resumed, summary.num_run, summary.counts["correct"]) == (2, 2, 4)
+
+
 def start(recipe: Path, store: Path) -> "subprocess.Popen[str]":
     program = Path(__file__).with_name("bench_runs.py")
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -81,3 +81,21 @@ def test_a_station_that_was_ended_loses_every_attempt(tmp_path: Path, station: S
     (order,) = orders(tmp_path, "one")
     station.end()
     assert station.attempt(order).lost
+
+
+def test_orders_under_way_together_are_finished_one_by_one(tmp_path: Path, station: Station):
+    numbers = [station.begin(order) for order in orders(tmp_path, "one", "long", "two")]
+    found = dict(each for _ in numbers for each in station.finish())
+    assert found.keys() == set(numbers)
+    assert [found[number].solved is not None for number in numbers] == [True, False, True]
+    assert [found[number].load_s > 0 for number in numbers] == [True, False, False]
+
+
+def test_a_worker_that_is_lost_loses_all_that_is_under_way(tmp_path: Path, station: Station):
+    one, *rest = [station.begin(order) for order in orders(tmp_path, "one", "exit", "two")]
+    assert [number for number, _ in station.finish()] == [one]
+    lost = station.finish()
+    assert [number for number, _ in lost] == rest
+    assert all("exit code 3" in attempt.lost and not attempt.is_loading for _, attempt in lost)
+    (order,) = orders(tmp_path, "three")
+    assert station.attempt(order).solved is not None

@@ -123,8 +123,19 @@ def test_a_model_that_is_not_there_is_told_when_planning(
 
 def test_a_width_that_no_model_here_can_run_is_told_when_planning(folder: Path):
     path = write_recipe(folder, grid='engines = "small"\nstrategy = "majority"\nn = 300\nbudget_s = 1.0')
-    with pytest.raises(UsageError, match=r"n=300.*at most n=250"):
+    with pytest.raises(UsageError, match=r"n=300.*at most n=250; use a smaller n"):
         plan_of(path)
+
+
+def test_problems_that_share_an_engine_need_it_wide_enough_for_all_of_them(folder: Path):
+    def shared(concurrent: int) -> Path:
+        engine = f'[[engines]]\nid = "small"\nkind = "gguf"\nsolver = "nano"\nconcurrent = {concurrent}\n'
+        return write_recipe(folder, f'{engine}\n[[grid]]\nengines = "small"\nstrategy = "beam"\nn = 30\nbudget_s = 1.0')
+
+    (group,) = plan_of(shared(8)).groups
+    assert (group.concurrent, group.load.max_n) == (8, 30)
+    with pytest.raises(UsageError, match=r"at most n=250, and 9 problems share it \(concurrent\); use a smaller n"):
+        plan_of(shared(9))
 
 
 def test_a_grader_that_is_not_the_tasks_is_told_when_planning(folder: Path):

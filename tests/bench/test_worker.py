@@ -13,7 +13,7 @@ from edgesearch.bench.energy import Counters
 from edgesearch.bench.messages import Load, Message, Solved, failure, raised, solve_request, ungraded
 from edgesearch.bench.process import Worker
 from edgesearch.bench.recipe import Cell, EndpointEngine, GgufEngine
-from edgesearch.bench.worker import MeasuredPipeline, serve
+from edgesearch.bench.worker import MeasuredPipeline, SharedUnits, serve
 from edgesearch.catalog import SolverSpec
 from edgesearch.engines.scripted import ScriptedEngine
 from edgesearch.errors import EdgesearchError, EndpointError, ModelNotFound, UsageError
@@ -118,6 +118,36 @@ def test_loading_is_answered_first_and_then_unit_after_unit(pipeline: MeasuredPi
     assert [reply["id"] for reply in replies] == [1, 2, 3]
     assert replies[0] == {"id": 1, "load_s": 0.5}
     assert Solved.from_json(replies[1]["solved"]).answer in ("4", "5")
+
+
+def test_units_that_share_an_engine_give_what_they_give_alone_and_say_that_they_share(pipeline: MeasuredPipeline):
+    texts = [f"What is 2 + {number}?" for number in range(5)]
+    alone = ask(pipeline, {"load": LOAD.as_json()}, *map(request, texts))
+    shared = ask(SharedUnits(scripted_pipeline(), 5), {"load": LOAD.as_json()}, *map(request, texts))
+    assert shared[0] == alone[0]
+    for one, other in zip(alone[1:], sorted(shared[1:], key=lambda reply: int(reply["id"])), strict=True):
+        assert one["id"] == other["id"]
+        found, same = Solved.from_json(one["solved"]), Solved.from_json(other["solved"])
+        assert (same.answer, [each.text for each in same.candidates]) == (
+            found.answer,
+            [each.text for each in found.candidates],
+        )
+        assert same.joules is None
+        assert same.warnings[-1].startswith("up to 5 problems shared the engine, so its seconds")
+
+
+def test_a_unit_that_cannot_be_solved_is_an_error_of_its_own_also_among_others():
+    bad = {"solve": {**request()["solve"], "m": 0}}
+    replies = ask(
+        SharedUnits(scripted_pipeline(), 4),
+        {"load": LOAD.as_json()},
+        request(),
+        request("word " * 5000),
+        bad,
+        request(),
+    )
+    kinds = {reply["id"]: reply.get("kind", "solved") for reply in replies[1:]}
+    assert kinds == {2: "solved", 3: "ContextOverflow", 4: "UsageError", 5: "solved"}
 
 
 def test_a_unit_that_cannot_be_solved_is_an_error_and_the_next_is_solved(pipeline: MeasuredPipeline):

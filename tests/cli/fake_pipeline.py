@@ -139,6 +139,8 @@ class Loader:
         self.calls: list[tuple[str, str, int | None, int | None]] = []
         self.checks: list[bool] = []
         """Whether each load was to check answers."""
+        self.policies: list[str | None] = []
+        """The policy file that each load was given."""
         self.error: BaseException | None = None
 
     def __call__(
@@ -150,9 +152,11 @@ class Loader:
         max_tokens: int | None = None,
         num_threads: int | None = None,
         check: bool = True,
+        policy: str | None = None,
     ) -> FakePipeline:
         self.calls.append((solver, verifier, max_n, num_threads))
         self.checks.append(check)
+        self.policies.append(policy)
         if self.error is not None:
             raise self.error
         return self.pipeline

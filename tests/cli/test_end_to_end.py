@@ -31,15 +31,41 @@ def test_solve_json_is_one_object_with_the_documented_keys():
     found = json.loads(done.stdout)
     assert found["answer"] == "36"
     assert found["schema_version"] == 1
-    own = {"granularity": 1, "deduplicate": False}
-    assert found["strategy"] == {"name": "beam", "n": 16, "m": 4, "aggregator": "last", "options": own}
+    own = {"temperature": 0.2, "deduplicate": False}
+    n = found["strategy"].pop("n")
+    assert found["strategy"] == {"name": "rebase", "m": 1, "aggregator": "last", "options": own}
+    assert n == found["plan"]["waves"][0]["strategy"]["n"] <= 16
+    assert found["plan"]["least_s"] > 0
     assert (found["models"]["solver"], found["models"]["verifier"]) == ("nano", "nano-prm")
     assert found["models"]["verifier_device"] in ("cpu", "cuda")
-    keys = {"answer", "text", "finish", "confidence", "budget_s", "wall_s", "load_s", "usage", "warnings"}
+    keys = {
+        "answer",
+        "text",
+        "finish",
+        "confidence",
+        "is_calibrated",
+        "agreement",
+        "plan",
+        "early_stop",
+        "budget_s",
+        "wall_s",
+        "load_s",
+        "usage",
+        "warnings",
+    }
     assert keys <= set(found)
     usage = {"prompt_tokens", "prefilled_tokens", "reused_tokens", "decoded_tokens", "verified_tokens"}
+    usage |= {"decode_passes", "verifier_calls"}
     assert usage | {"solver_flops", "verifier_flops", "peak_bytes"} <= set(found["usage"])
     assert found["usage"]["peak_bytes"] < 400e6
+
+
+def test_explain_tells_the_plan_in_a_line_on_stderr():
+    done = edgesearch("solve", "--budget", "1s", "--explain", "-q", "--no-check", "--confidence", "1", PROBLEM)
+    assert (done.returncode, done.stdout) == (0, "36\n")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("plan: ")
+    assert "one solution should take" in line
 
 
 def test_solve_reads_standard_input_and_files(tmp_path: Path):

@@ -20,7 +20,7 @@ from fake_pipeline import WARNING, FakePipeline, Loader, solution
 from edgesearch import search
 from edgesearch.errors import EndpointError, IntegrityError, ModelNotFound, OutOfMemory
 from edgesearch.pipeline import load_endpoint
-from edgesearch.types import ModelNames, Usage
+from edgesearch.types import ModelNames, PlanUsed, StrategyUsed, Usage, WaveUsed
 
 Run = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -31,6 +31,8 @@ KEYS = [
     "text",
     "finish",
     "confidence",
+    "is_calibrated",
+    "agreement",
     "proof",
     "budget_s",
     "wall_s",
@@ -42,6 +44,7 @@ KEYS = [
     "steps",
     "num_candidates",
     "early_stop",
+    "plan",
     "seed",
 ]
 USAGE_KEYS = [
@@ -53,9 +56,22 @@ USAGE_KEYS = [
     "verifier_prompt_tokens",
     "solver_flops",
     "verifier_flops",
+    "decode_passes",
+    "verifier_calls",
     "kv_cells",
     "peak_bytes",
 ]
+
+
+PLAN = PlanUsed(
+    (
+        WaveUsed(StrategyUsed("rebase", 8, 1, "last"), "it tells how hard it is", 0.0, 0.1),
+        *(WaveUsed(StrategyUsed("weighted", 32, 1, "last"), "more", at_s, 0.5) for at_s in (0.1, 0.6)),
+    ),
+    least_s=0.25,
+    difficulty=3,
+    policy="mine",
+)
 
 
 def lines_of(*objects: object) -> str:
@@ -71,7 +87,7 @@ def test_stdout_holds_the_answer_alone_and_stderr_the_rest(run: Run) -> None:
     assert result.stdout == "42\n"
     assert "Loading nano" in result.stderr
     assert "it is the widest that fits" in result.stderr
-    assert "beam n=16 m=4 last, 1.50 s of 10 s, confidence 0.75, 1 candidate" in result.stderr
+    assert "beam n=16 m=4 last, 1.50 s of 10 s, confidence 0.75 of the vote, 1 candidate" in result.stderr
 
 
 def test_piped_output_holds_no_escape_codes(run: Run) -> None:
@@ -140,6 +156,56 @@ def test_answers_are_checked_unless_no_check_is_given(run: Run, loader: Loader) 
     assert loader.checks == [True, False, True]
 
 
+@pytest.mark.parametrize(
+    ("is_calibrated", "said"), [(True, "confidence 0.75, 1 candidate"), (False, "confidence 0.75 of the vote, 1 cand")]
+)
+def test_a_share_of_the_vote_is_not_told_as_a_probability(
+    run: Run, loader: Loader, is_calibrated: bool, said: str
+) -> None:
+    loader.pipeline.result = solution(is_calibrated=is_calibrated, agreement=0.75)
+    assert said in run("solve", "hi").stderr
+    found = json.loads(run("solve", "hi", "--json").stdout)
+    assert (found["confidence"], found["is_calibrated"], found["agreement"]) == (0.75, is_calibrated, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("early_stop", "said"),
+    [
+        (None, ""),
+        ("proof", ""),
+        ("dominance", "nothing left could change the vote"),
+        ("settled", "more samples would hardly change the vote"),
+        ("confidence", "as sure as asked for"),
+        ("no_time", "no further solution could end in time"),
+    ],
+)
+def test_seconds_that_were_given_back_are_told_with_the_reason(
+    run: Run, loader: Loader, early_stop: str | None, said: str
+) -> None:
+    loader.pipeline.result = solution(early_stop=early_stop)
+    stderr = run("solve", "hi").stderr
+    assert stderr.endswith(f", stopped early: {said}\n" if said else "1 candidate\n")
+    assert json.loads(run("solve", "hi", "--json").stdout)["early_stop"] == early_stop
+
+
+def test_json_tells_the_waves_of_a_planned_solve_and_why_they_were_run(run: Run, loader: Loader) -> None:
+    loader.pipeline.result = solution(plan=PLAN)
+    plan = json.loads(run("solve", "hi", "--json").stdout)["plan"]
+    assert [wave["strategy"]["n"] for wave in plan["waves"]] == [8, 32, 32]
+    assert plan["reason"] == plan["waves"][0]["reason"] == "it tells how hard it is"
+    assert (plan["least_s"], plan["difficulty"], plan["policy"]) == (0.25, 3, "mine")
+
+
+def test_explain_tells_the_plan_in_one_line_also_where_all_else_is_quiet(run: Run, loader: Loader) -> None:
+    loader.pipeline.result = solution(plan=PLAN, early_stop="settled")
+    [line] = [line for line in run("solve", "hi", "-q", "--explain").stderr.splitlines() if "Warning" not in line]
+    assert line == (
+        "plan: rebase n=8, then 2 x weighted n=32 (it tells how hard it is); ended after 1.50 s: more samples would "
+        "hardly change the vote; difficulty 3 of 5 by the first drafts; one solution should take 0.25 s; policy: mine"
+    )
+    assert "plan: " not in run("solve", "hi").stderr
+
+
 def test_show_steps_prints_each_step_with_its_score_and_the_answer_last(run: Run) -> None:
     lines = run("solve", "hi", "--show-steps").stdout.splitlines()
     assert lines == ["0.50  6 times 7 is 42.", "0.75  The answer is \\boxed{42}.", "42"]
@@ -187,13 +253,15 @@ def test_the_pipeline_is_closed_after_success_and_after_failure(run: Run, loader
 
 def test_every_flag_reaches_the_library(run: Run, loader: Loader) -> None:
     args = "--budget 500ms --model m --verifier v --strategy majority --n 8 --m 2 --aggregator min --max-tokens 9"
-    args += " --option depth=3 --option word=a=b --stop-early 0.9"
+    args += " --option depth=3 --option word=a=b --stop-early 0.9 --confidence 0.9 --policy p.json"
     result = run("solve", "hi", *args.split(), "--temperature", "0.5", "--seed", "7", "--threads", "2")
     assert result.exit_code == 0
     assert loader.calls == [("m", "v", 8, 2)]
+    assert loader.policies == ["p.json"]
     expected = {
         "budget_s": 0.5, "strategy": "majority", "n": 8, "m": 2, "aggregator": "min", "max_tokens": 9,
-        "temperature": 0.5, "options": {"depth": "3", "word": "a=b"}, "early_stop": 0.9, "seed": 7,
+        "temperature": 0.5, "options": {"depth": "3", "word": "a=b"}, "early_stop": 0.9,
+        "confidence": 0.9, "seed": 7, "is_traced": False,
     }  # fmt: skip
     assert loader.pipeline.calls == [expected]
 
@@ -201,9 +269,11 @@ def test_every_flag_reaches_the_library(run: Run, loader: Loader) -> None:
 def test_what_no_flag_says_is_left_to_the_library(run: Run, loader: Loader) -> None:
     run("solve", "hi")
     assert loader.calls == [("nano", "auto", None, None)]
+    assert loader.policies == [None]
     expected = {
         "budget_s": 10.0, "strategy": "auto", "n": None, "m": 4, "aggregator": None, "max_tokens": None,
-        "temperature": None, "options": {}, "early_stop": None, "seed": 0,
+        "temperature": None, "options": {}, "early_stop": None, "confidence": 0.95,
+        "seed": 0, "is_traced": False,
     }  # fmt: skip
     assert loader.pipeline.calls == [expected]
 
@@ -247,6 +317,7 @@ def test_a_budget_is_a_duration(run: Run, loader: Loader, text: str, seconds: fl
         *(("--max-tokens", value) for value in ["0", "-5"]),
         *(("--option", value) for value in ["depth", "=3", ""]),
         *(("--stop-early", value) for value in ["0.5", "0", "1.1", "nan", "x"]),
+        *(("--confidence", value) for value in ["0.5", "0", "1.1", "nan", "x"]),
         *(("--threads", value) for value in ["0", "5000"]),
         *(("--seed", value) for value in ["-1", str(2**64)]),
         ("--aggregator", "median"),

@@ -684,7 +684,7 @@ def test_a_search_with_the_built_in_solver_takes_an_exported_verifier(
     manifest = write_manifest(path, params=1, aggregator="mean", summary="A test.")
     with edgesearch.load(verifier=str(manifest), max_n=4, check=False) as pipeline:
         solution = pipeline.solve("Ana has 22 apples. Ana loses 17 of them. How many are left?", budget_s=30, n=4, m=2)
-    assert (solution.models.verifier, solution.strategy.name, solution.strategy.aggregator) == ("own", "beam", "mean")
+    assert (solution.models.verifier, solution.strategy.name, solution.strategy.aggregator) == ("own", "rebase", "mean")
     assert solution.answer is not None
     assert len(solution.scores) == len(solution.steps)
     assert all(0 < score < 1 for score in solution.scores)
