@@ -41,9 +41,15 @@ def profile_lines(solver: str, verifier: str | None, obtained: "Obtained") -> li
         "  passes:  drafts   context   predicted    measured    error",
         *(_row(profile, point) for point in fitted),
         "",
-        f"Passes that were not fitted are predicted within {profile.residual:.0%} (median).",
+        _residual_line(profile),
         f"Kept in {one_line(str(obtained.path))}" if obtained.path is not None else "It could not be kept.",
     ]
+
+
+def _residual_line(profile: "Profile") -> str:
+    if all(point.is_fitted for point in profile.points):
+        return "There was no time for passes that tell how good the fit is; give it a longer --limit."
+    return f"Passes that were not fitted are predicted within {profile.residual:.0%} (median)."
 
 
 def _head(solver: str, verifier: str | None, profile: "Profile") -> list[str]:

@@ -37,7 +37,7 @@ from edgesearch.search.base import SearchConfig, Strategy
 from edgesearch.search.early_stop import posterior
 from edgesearch.types import Aggregator, Beam, StopReason
 
-PROBE_N = 8
+PROBE_N = 4
 """Beams of the first wave where a policy tells how hard a problem is by them."""
 _PROBE_SHARE = 0.3
 """Of the budget: the most that a first narrow wave may take."""
