@@ -117,7 +117,7 @@ class Models:
 def loaded(model: str, verifier: str, threads: int | None) -> Iterator[Models]:
     """Loads models for as long as they are needed."""
     from edgesearch import catalog
-    from edgesearch.pipeline import load_engine
+    from edgesearch.loading import load_engine
     from edgesearch.verifiers import loading
 
     spec = catalog.solver(model)

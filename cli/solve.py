@@ -1,7 +1,7 @@
 """`edgesearch solve`: read problems, have the library solve them, show how it goes and what came out.
 
 Tests and other programs can put another pipeline under the command: `main(obj={"load": load})`, where `load` is
-called like `edgesearch.pipeline.load`. Not covered: the searching itself (edgesearch.pipeline).
+called like `edgesearch.loading.load`. Not covered: the searching itself (edgesearch.pipeline).
 """
 
 import math
@@ -454,7 +454,7 @@ def _loaded(ctx: click.Context, source: Source) -> "Pipeline":
     if ctx.obj is not None:
         load: Callable[..., Pipeline] = ctx.obj["load"]
     else:
-        from edgesearch.pipeline import load
+        from edgesearch.loading import load
     return load(
         source.model,
         source.verifier,
@@ -467,7 +467,7 @@ def _loaded(ctx: click.Context, source: Source) -> "Pipeline":
 
 
 def _connected(source: Source, server: Server) -> "Pipeline":
-    from edgesearch.pipeline import load_endpoint
+    from edgesearch.loading import load_endpoint
 
     return load_endpoint(
         server.url,

@@ -188,7 +188,7 @@ def _loaded(
     if ctx.obj is not None:
         load: Callable[..., Pipeline] = ctx.obj["load"]
     else:
-        from edgesearch.pipeline import load
+        from edgesearch.loading import load
     width = max(NUM_DRAWS, *(setting.n for setting in settings))
     return load(model, verifier, max_n=width, num_threads=threads)
 

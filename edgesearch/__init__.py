@@ -10,31 +10,39 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgesearch.errors import EdgesearchError
-    from edgesearch.pipeline import Pipeline, load, load_endpoint, solve
+    from edgesearch.loading import load, load_endpoint, solve
+    from edgesearch.pipeline import Asked, Pipeline
+    from edgesearch.shared import SharedPipeline, solve_all
     from edgesearch.types import Candidate, Problem, Solution
 
 __version__ = "0.1.0"
 __all__ = [
+    "Asked",
     "Candidate",
     "EdgesearchError",
     "Pipeline",
     "Problem",
+    "SharedPipeline",
     "Solution",
     "__version__",
     "load",
     "load_endpoint",
     "solve",
+    "solve_all",
 ]
 
 _HOMES = {
+    "Asked": "pipeline",
     "Candidate": "types",
     "EdgesearchError": "errors",
     "Pipeline": "pipeline",
     "Problem": "types",
     "Solution": "types",
-    "load": "pipeline",
-    "load_endpoint": "pipeline",
-    "solve": "pipeline",
+    "SharedPipeline": "shared",
+    "load": "loading",
+    "load_endpoint": "loading",
+    "solve": "loading",
+    "solve_all": "shared",
 }
 
 

@@ -25,22 +25,17 @@ from edgesearch.budget import Clock, Deadline
 from edgesearch.choice import choose
 from edgesearch.engines.base import Draft, Drafted, Engine
 from edgesearch.engines.sampling import mix_seed
-from edgesearch.errors import ContextOverflow, UsageError
-from edgesearch.events import Event, Grew, Scored, WaveStarted
+from edgesearch.errors import ContextOverflow
+from edgesearch.events import Event
 from edgesearch.jobs import LANE, Job, JobResult, JobView, Situation, Wave
-from edgesearch.search.base import Expand, Judge, SearchConfig, Strategy
+from edgesearch.judging import Judging
+from edgesearch.search.base import Expand, Judge, SearchConfig
 from edgesearch.search.early_stop import verdict
 from edgesearch.types import Beam, Candidate
-from edgesearch.under_way import Key, RunningJob, RunningWave, final_s, new_tokens, rebased, truncated
+from edgesearch.under_way import RunningJob, RunningWave, final_s, new_tokens, rebased, truncated
 from edgesearch.verifiers.base import Verifier
 from edgesearch.verifiers.checks import Check, prove
 
-_JUDGE_TOKENS = 1024
-"""Solution tokens judged in one call at most, so that the clock is looked at in between."""
-_EAGER_BEAMS = 8
-"""Finished samples that are judged together while others are still being drawn."""
-_PESSIMISM = 1.25
-"""How much longer than measured a verifier call is taken to last."""
 _CANDIDATE_S = 4e-6
 """Kept back before a deadline for each finished solution: what gathering and counting it takes."""
 _CLOSE_S = 0.002
@@ -49,9 +44,6 @@ _NUM_TIMED = 8
 """Passes of which the shortest says what a pass takes at least."""
 _MAX_CLOSING_SHARE = 0.3
 """Of the budget: the most that is left for stating answers near the deadline."""
-
-_Waiting = list[tuple[RunningJob, RunningWave | None, Beam]]
-"""Beams that wait for a score, each with its job and, while it lives, its wave."""
 
 
 class Meter(Protocol):
@@ -84,7 +76,7 @@ class Driver:
             clock: what the meter's passes are measured by.
         """
         self._engine = engine
-        self._verifier = verifier
+        self._judging = Judging(verifier)
         self._check = check
         self._meter = meter
         self._clock = clock
@@ -110,7 +102,7 @@ class Driver:
         """
         running = RunningJob(job, max_tokens=job.max_tokens)
         try:
-            self._check_verifier(job.strategy)
+            self._judging.check(job.strategy)
             job.strategy.check(job.config, job.first.options)
             self._begin(running, self._engine.open(job.prompt))
         except BaseException:
@@ -125,7 +117,7 @@ class Driver:
 
     def turn(self) -> list[tuple[int, JobResult]]:
         """One round for all jobs: deadlines, scores, one pass of the engine. Returns the jobs that ended."""
-        self._judge_waiting()
+        self._judging.judge_waiting(self._jobs.values(), is_drawing=bool(self._owners))
         self._keep_back()
         for running in self._jobs.values():
             self._go_on(running)
@@ -159,7 +151,7 @@ class Driver:
         """How a running job stands."""
         running = self._jobs[number]
         living = {beam.node: (wave, beam) for wave in running.waves for beam in wave.frontier}
-        beams = [(beam, running.score(self._scored(running, wave, beam))) for wave, beam in living.values()]
+        beams = [(beam, running.score(self._judging.scored(running, wave, beam))) for wave, beam in living.values()]
         beams.sort(key=lambda pair: -1.0 if pair[1] is None else pair[1], reverse=True)
         best, count = running.tally.best, len(running.candidates)
         if best is None:  # nothing is counted yet, or one search is all
@@ -182,32 +174,19 @@ class Driver:
         for running in self._jobs.values():
             for wave in running.waves:
                 wave.search.close()
-            if self._verifier is not None:
-                self._verifier.release(running.nodes)
+            self._judging.release(running.nodes)
         self._jobs.clear()
         self._owners.clear()
 
     # -- beginning -------------------------------------------------------------------------------------------------
 
-    def _check_verifier(self, strategy: Strategy) -> None:
-        if not strategy.needs_scores:
-            return
-        if self._verifier is None:
-            raise UsageError(f"strategy {strategy.name} needs a verifier; use --verifier, or --strategy majority")
-        if strategy.is_stepwise and self._verifier.info.is_outcome:
-            raise UsageError(
-                f"strategy {strategy.name} needs step scores, and {self._verifier.info.name} scores whole solutions "
-                "only; use --strategy best_of_n or weighted"
-            )
-
     def _begin(self, running: RunningJob, token_ids: Sequence[int]) -> None:
         job = running.job
         running.prompt_lengths[job.prompt.id] = len(token_ids)
-        running.max_tokens = min(running.max_tokens, self._verifier_room(job, len(token_ids)))
+        running.max_tokens = min(running.max_tokens, self._judging.room(job, len(token_ids)))
         running.prompts.add(job.prompt.id)
         running.usage = dataclasses.replace(running.usage, prompt_tokens=len(token_ids))
-        if running.is_scored and self._verifier is not None:
-            self._open_verifier(running, token_ids)
+        self._judging.open(running, token_ids)
         if job.has_safety_lane:
             self._start_lane(running)
         self._start_wave(running, job.first, 0)
@@ -219,7 +198,7 @@ class Driver:
         if job.planner is not None:
             self._start_wave(running, greedy, LANE)
             return
-        self._trace_wave(running, LANE, greedy)
+        running.trace_wave(LANE, greedy)
         root = Beam(job.prompt)
         running.lane = self._draft(
             running, root, Expand([root], is_to_end=True, temperature=0.0), mix_seed(job.seed, 0)
@@ -238,13 +217,8 @@ class Driver:
         running.num_waves = max(running.num_waves, number + 1)
         if number > 0:
             running.begun.append(wave.begun(job.deadline.elapsed()))
-        self._trace_wave(running, number, wave)
+        running.trace_wave(number, wave)
         self._continue(running, started)
-
-    def _trace_wave(self, running: RunningJob, number: int, wave: Wave) -> None:
-        if running.job.is_traced:
-            at_s = running.job.deadline.elapsed()
-            running.events.append(WaveStarted(number, running.job.prompt.id, wave.begun(at_s)))
 
     # -- requests --------------------------------------------------------------------------------------------------
 
@@ -284,7 +258,7 @@ class Driver:
                 return None
             return [beam for beam in wave.replies if beam is not None]
         if isinstance(wave.request, Judge):
-            beams = [self._scored(running, wave, beam) for beam in wave.request.beams]
+            beams = [self._judging.scored(running, wave, beam) for beam in wave.request.beams]
             return beams if all(beam.is_judged for beam in beams) else None
         return None
 
@@ -313,7 +287,7 @@ class Driver:
         planner = running.job.planner
         if planner is None or not wave.wave.strategy.can_narrow or not request.beams or not request.beams[0].steps:
             return request
-        width = planner.width(wave.wave, request.beams, self._left_s(running))
+        width = planner.width(wave.wave, request.beams, running.left_s)
         if width >= len(request.beams):
             return request
         scores = [running.score(beam) for beam in request.beams]
@@ -365,13 +339,9 @@ class Driver:
             num_steps=request.num_steps,
             is_last_use=not is_kept,
             forcing=request.forcing,
-            has_certainty=self._has_certainty(running.job.strategy),
+            has_certainty=self._judging.reads_certainty(running.job.strategy),
             priority=running.job.deadline.at,
         )
-
-    def _has_certainty(self, strategy: Strategy) -> bool:
-        is_read = strategy.needs_scores and self._verifier is not None and self._verifier.info.needs_certainty
-        return strategy.needs_certainty or is_read
 
     # -- passes ----------------------------------------------------------------------------------------------------
 
@@ -396,7 +366,7 @@ class Driver:
         beam = self._proven(running, rebased(drafted.beam, running.job.prompt))
         running.drawn_s.setdefault(beam.node, running.job.deadline.elapsed())  # known where nothing was drawn
         self._book(running, drafted)
-        self._trace_steps(running, wave, drafted, beam)
+        running.trace_steps(LANE if wave is None else wave.number, drafted.draft.beam, beam)
         if wave is None:
             self._take_lane(running, beam)
             return
@@ -439,8 +409,8 @@ class Driver:
             running.partial.append(beam)
             return beam
         running.finish(beam)
-        if running.is_scored and beam.steps and not self._scored(running, wave, beam).is_judged:
-            running.unjudged.setdefault(self._key(beam), beam)
+        if running.is_scored and beam.steps and not self._judging.scored(running, wave, beam).is_judged:
+            running.unjudged.setdefault(self._judging.key(beam), beam)
         self._count(running, beam)
         if running.lane is not None and beam.proof is not False and running.answer(beam) is not None:
             lane, running.lane = running.lane, None
@@ -453,11 +423,11 @@ class Driver:
         """Takes a finished beam into a planned job's vote, once it has its scores or needs none."""
         if running.job.planner is None:
             return
-        scored = self._scored(running, None, beam)
+        scored = self._judging.scored(running, None, beam)
         if scored.is_judged or not running.is_scored or beam.proof is not None or running.is_closing:
             running.count(beam, scored)
         else:
-            running.uncounted.setdefault(self._key(beam), []).append(beam)
+            running.uncounted.setdefault(self._judging.key(beam), []).append(beam)
 
     def _book(self, running: RunningJob, drafted: Drafted) -> None:
         info, usage = self._engine.info, running.usage
@@ -476,148 +446,6 @@ class Driver:
             solver_flops=usage.solver_flops + flops + read * info.attention_flops_per_token_context,
             kv_cells=max(usage.kv_cells, self._engine.kv_cells_peak),
         )
-
-    def _trace_steps(self, running: RunningJob, wave: RunningWave | None, drafted: Drafted, beam: Beam) -> None:
-        """Tells of the steps of a draft; a blank ending that was folded takes the place of the step before it."""
-        if not running.job.is_traced:
-            return
-        at_s = running.job.deadline.elapsed()
-        before, steps = drafted.draft.beam, beam.steps
-        first = next((i for i, old in enumerate(before.steps) if steps[i].id != old.id), len(before.steps))
-        parent = steps[first - 1].id if first else before.prompt.id
-        for step in steps[first:]:
-            proof = beam.proof if step is steps[-1] else None
-            number = LANE if wave is None else wave.number
-            grew = Grew(number, step.id, parent, step.text, len(step.token_ids), step.logprob, step.finish, proof, at_s)
-            running.events.append(grew)
-            parent = step.id
-
-    # -- scores ----------------------------------------------------------------------------------------------------
-
-    def _open_verifier(self, running: RunningJob, token_ids: Sequence[int]) -> None:
-        assert self._verifier is not None
-        count = self._verifier.open(running.job.prompt, token_ids)
-        info = self._verifier.info
-        flops = 2.0 * info.num_params * count + info.attention_flops_per_token_context * count**2 / 2
-        running.usage = dataclasses.replace(running.usage, verifier_prompt_tokens=count, verifier_flops=flops)
-
-    def _verifier_room(self, job: Job, prompt_tokens: int) -> int:
-        if self._verifier is None or not job.strategy.needs_scores:
-            return job.max_tokens
-        return max(1, (self._verifier.info.max_context or job.max_tokens + prompt_tokens) - prompt_tokens)
-
-    def _judge_waiting(self) -> None:
-        """Judges what searches wait for, and finished samples once there are enough of them to share a call."""
-        blocked = {
-            (id(running), key): (running, wave, beam)
-            for running in self._jobs.values()
-            for wave in running.waves
-            for key, beam in self._blocked(running, wave)
-        }
-        eager: dict[tuple[int, Key], tuple[RunningJob, RunningWave | None, Beam]] = {
-            (id(running), key): (running, None, beam)
-            for running in self._jobs.values()
-            for key, beam in running.unjudged.items()
-        }
-        if not blocked and self._owners and len(eager) < _EAGER_BEAMS:
-            return
-        waiting = list((eager | blocked).values())
-        waiting.sort(key=lambda each: each[0].job.deadline.at)
-        self._judge_in_time(waiting)
-
-    def _blocked(self, running: RunningJob, wave: RunningWave) -> Iterable[tuple[Key, Beam]]:
-        for beam in running.waiting(wave):
-            if not self._scored(running, wave, beam).is_judged:
-                key = self._key(beam)
-                yield ((f"wave {wave.number}", *key) if beam.is_alive else key), beam
-
-    def _judge_in_time(self, waiting: _Waiting) -> None:
-        """Judges call by call, as long as the deadlines allow."""
-        while waiting:
-            batch, waiting = self._next_batch(waiting)
-            if not batch:
-                return
-            self._judge(batch)
-
-    def _next_batch(self, waiting: _Waiting) -> tuple[_Waiting, _Waiting]:
-        """As many as fit one call and every job's deadline; beams that a deadline forbids are dropped."""
-        assert self._verifier is not None
-        pace = self._verifier.seconds_per_token * _PESSIMISM
-        batch: _Waiting = []
-        tokens, time_left = 0, self._others_left_s(waiting)
-        for index, (running, _, beam) in enumerate(waiting):
-            new = new_tokens([beam])
-            left = min(time_left, running.job.deadline.remaining() - final_s(running.job.deadline) / 2)
-            if (tokens + new) * pace > left:
-                continue
-            if batch and pace and tokens + new > _JUDGE_TOKENS:  # what takes no time sees all beams together
-                return batch, waiting[index:]
-            batch.append(waiting[index])
-            tokens, time_left = tokens + new, left
-        return batch, []
-
-    def _others_left_s(self, waiting: _Waiting) -> float:
-        """Seconds until a job that has no beam among these must end."""
-        own = {id(running) for running, _, _ in waiting}
-        left = [self._left_s(running) for running in self._jobs.values() if id(running) not in own]
-        return max(0.0, min(left, default=float("inf")))
-
-    def _judge(self, batch: _Waiting) -> None:
-        assert self._verifier is not None
-        judged_beams = self._verifier.judge([beam for _, _, beam in batch])
-        for (running, wave, beam), judged in zip(batch, judged_beams, strict=True):
-            self._book_scores(running, wave, beam, judged.beam, judged.verified_tokens)
-        for running in {id(running): running for running, _, _ in batch}.values():
-            running.usage = dataclasses.replace(running.usage, verifier_calls=running.usage.verifier_calls + 1)
-
-    def _book_scores(
-        self, running: RunningJob, wave: RunningWave | None, beam: Beam, judged: Beam, num_tokens: int
-    ) -> None:
-        assert self._verifier is not None
-        key, info = self._key(beam), self._verifier.info
-        if beam.is_alive and wave is not None:
-            wave.judged[key] = judged
-        else:
-            running.judged[key] = judged
-            running.unjudged.pop(key, None)
-            self._count_judged(running, key)
-        context = running.usage.prompt_tokens + beam.num_tokens - num_tokens / 2
-        flops = num_tokens * (2.0 * info.num_params + info.attention_flops_per_token_context * context)
-        running.usage = dataclasses.replace(
-            running.usage,
-            verified_tokens=running.usage.verified_tokens + num_tokens,
-            verifier_flops=running.usage.verifier_flops + flops,
-        )
-        if running.job.is_traced:
-            self._trace_scores(running, beam, judged)
-
-    def _count_judged(self, running: RunningJob, key: Key) -> None:
-        """Takes into the vote the beams that waited for these scores: the one that was judged, and copies of it."""
-        for beam in running.uncounted.pop(key, ()):
-            running.count(beam, self._scored(running, None, beam))
-
-    def _trace_scores(self, running: RunningJob, beam: Beam, judged: Beam) -> None:
-        at_s = running.job.deadline.elapsed()
-        for step, score in zip(judged.steps[len(beam.scores) :], judged.scores[len(beam.scores) :], strict=True):
-            running.events.append(Scored(step.id, score, at_s))
-
-    def _key(self, beam: Beam) -> Key:
-        """What was drawn, token by token: equal for beams that are copies of each other, and so have equal scores."""
-        drawn = tuple(step.token_ids or step.text for step in beam.steps)
-        is_each_counted = self._verifier is not None and self._verifier.info.counts_copies
-        return (str(beam.node), *drawn) if is_each_counted else drawn
-
-    def _scored(self, running: RunningJob, wave: RunningWave | None, beam: Beam) -> Beam:
-        """The beam with its scores where its tokens have been judged; copies of one text become one beam."""
-        if beam.is_judged:
-            return beam
-        key = self._key(beam)
-        judged = None if beam.is_alive else running.judged.get(key)
-        if judged is None and wave is not None:
-            judged = wave.judged.get(key)
-        if judged is None:
-            return beam
-        return judged if judged.finish == beam.finish else Beam(beam.prompt, beam.steps, judged.scores, beam.proof)
 
     # -- planning --------------------------------------------------------------------------------------------------
 
@@ -640,7 +468,7 @@ class Driver:
 
     def _situation(self, running: RunningJob) -> Situation:
         return Situation(
-            left_s=self._left_s(running),
+            left_s=running.left_s,
             standing=running.tally.standing(),
             num_living=running.num_living,
             num_waves=len(running.waves),
@@ -670,8 +498,8 @@ class Driver:
         closing, deadline = running.job.closing, running.job.deadline
         if closing is None or not self._engine.info.can_hurry or running.is_over or self._must_end(running):
             return
-        is_early = self._left_s(running) > min(closing.seconds, _MAX_CLOSING_SHARE * (deadline.at - deadline.started))
-        if (is_early and not self._cannot_judge(running)) or running.has_answer:
+        is_early = running.left_s > min(closing.seconds, _MAX_CLOSING_SHARE * (deadline.at - deadline.started))
+        if (is_early and not self._judging.cannot_judge(running)) or running.has_answer:
             return
         running.is_forced = True
         for wave in running.waves:
@@ -711,11 +539,7 @@ class Driver:
         A pass that ends too late for one job would be interrupted, and be lost to the others.
         """
         least_s = min(self._passes_s, default=0.0) if len(self._jobs) > 1 else 0.0
-        return self._left_s(running) <= least_s
-
-    def _left_s(self, running: RunningJob) -> float:
-        """Seconds that may still be spent on drawing."""
-        return running.job.deadline.remaining() - running.reserve_s
+        return running.left_s <= least_s
 
     def _keep_back(self) -> None:
         """Sets what each job keeps back before its deadline, the last one first: each leaves the next its time."""
@@ -729,9 +553,9 @@ class Driver:
         """Seconds for its own end, in steps of 10 ms so that it seldom changes."""
         deadline = running.job.deadline
         closing_s = final_s(deadline) + _CANDIDATE_S * len(running.finished)
-        if self._verifier is None or not running.unjudged:
+        if not running.unjudged:
             return closing_s
-        seconds = new_tokens(running.unjudged.values()) * self._verifier.seconds_per_token * _PESSIMISM
+        seconds = self._judging.seconds(new_tokens(running.unjudged.values()))
         return closing_s + min(0.01 * round(seconds / 0.01 + 0.5), 0.2 * (deadline.at - deadline.started))
 
     def _next_deadline(self) -> Deadline:
@@ -750,17 +574,7 @@ class Driver:
             return True
         if running.is_forced:
             return running.lane is None and not running.num_under_way
-        return running.lane is None and (running.is_over or self._cannot_judge(running))
-
-    def _cannot_judge(self, running: RunningJob) -> bool:
-        """Whether the search waits for scores that the time left does not allow: waiting on is of no use."""
-        if running.num_under_way or self._verifier is None:
-            return False
-        waiting = [beam for wave in running.waves for _, beam in self._blocked(running, wave)]
-        if not waiting:
-            return False
-        least = min(new_tokens([beam]) for beam in waiting) * self._verifier.seconds_per_token * _PESSIMISM
-        return least > running.job.deadline.remaining() - final_s(running.job.deadline) / 2
+        return running.lane is None and (running.is_over or self._judging.cannot_judge(running))
 
     def _close(self, number: int, running: RunningJob) -> JobResult:
         is_cut = not running.ends_by_proof and (not running.is_over or running.lane is not None)
@@ -770,7 +584,7 @@ class Driver:
         for drafted in self._engine.cancel(self._drafts(running)):
             self._take(drafted)
         if not running.is_proven:  # no score could change the choice then
-            self._judge_in_time([(running, None, beam) for beam in running.unjudged.values()])
+            self._judging.judge_rest(running, self._jobs.values())
         for beam in [beam for waiting in running.uncounted.values() for beam in waiting]:
             running.count(beam, beam)
         self._release(running, running.nodes)
@@ -805,7 +619,7 @@ class Driver:
         return _weighed(running.job, candidates + [self._candidate(running, beam) for beam in unfinished.values()])
 
     def _candidate(self, running: RunningJob, beam: Beam) -> Candidate:
-        return running.candidate(beam, self._scored(running, None, beam))
+        return running.candidate(beam, self._judging.scored(running, None, beam))
 
     def _release(self, running: RunningJob, nodes: set[int]) -> None:
         """Frees what is kept under these nodes, of whatever wave."""
@@ -823,8 +637,7 @@ class Driver:
 
     def _free(self, nodes: Iterable[int]) -> None:
         self._engine.release(nodes)
-        if self._verifier is not None:
-            self._verifier.release(nodes)
+        self._judging.release(nodes)
 
 
 def _weighed(job: Job, candidates: list[Candidate]) -> list[Candidate]:

@@ -13,7 +13,7 @@ from edgesearch import answer
 from edgesearch.budget import Deadline
 from edgesearch.engines.base import Draft
 from edgesearch.engines.sampling import mix_seed
-from edgesearch.events import Event
+from edgesearch.events import Event, Grew, Scored, WaveStarted
 from edgesearch.jobs import LANE, Job, Wave
 from edgesearch.planner.standing import Tally
 from edgesearch.search.base import Expand, Judge, Request, Search, one_round
@@ -151,6 +151,11 @@ class RunningJob:
     # -- how it stands ---------------------------------------------------------------------------------------------
 
     @property
+    def left_s(self) -> float:
+        """Seconds that may still be spent on drawing."""
+        return self.job.deadline.remaining() - self.reserve_s
+
+    @property
     def is_over(self) -> bool:
         """Whether no search of it goes on, and none will follow."""
         is_decided = self.job.planner is None or self.early_stop is not None
@@ -244,6 +249,35 @@ class RunningJob:
         if temperature not in self.samplings:
             self.samplings[temperature] = dataclasses.replace(self.job.sampling, temperature=temperature)
         return self.samplings[temperature]
+
+    # -- what is told of it ----------------------------------------------------------------------------------------
+
+    def trace_wave(self, number: int, wave: Wave) -> None:
+        """Tells that a wave began, if the job is traced."""
+        if self.job.is_traced:
+            begun = wave.begun(self.job.deadline.elapsed())
+            self.events.append(WaveStarted(number, self.job.prompt.id, begun))
+
+    def trace_steps(self, number: int, before: Beam, beam: Beam) -> None:
+        """Tells of the steps by which a beam grew; a blank ending that was folded replaces the step before it."""
+        if not self.job.is_traced:
+            return
+        at_s, steps = self.job.deadline.elapsed(), beam.steps
+        first = next((i for i, old in enumerate(before.steps) if steps[i].id != old.id), len(before.steps))
+        parent = steps[first - 1].id if first else before.prompt.id
+        for step in steps[first:]:
+            proof = beam.proof if step is steps[-1] else None
+            grew = Grew(number, step.id, parent, step.text, len(step.token_ids), step.logprob, step.finish, proof, at_s)
+            self.events.append(grew)
+            parent = step.id
+
+    def trace_scores(self, beam: Beam, judged: Beam) -> None:
+        """Tells of the scores that a beam got, if the job is traced."""
+        if not self.job.is_traced:
+            return
+        at_s = self.job.deadline.elapsed()
+        for step, score in zip(judged.steps[len(beam.scores) :], judged.scores[len(beam.scores) :], strict=True):
+            self.events.append(Scored(step.id, score, at_s))
 
 
 def new_tokens(beams: Iterable[Beam]) -> int:

@@ -14,8 +14,8 @@ LAYERS = [
     {"catalog", "hub", "prompt", "events", "tasks.arithmetic"},
     {"engines", "verifiers", "sandbox"},
     {"search"},
-    {"driver", "jobs", "under_way", "planner", "choice"},
-    {"pipeline", "shared"},
+    {"driver", "jobs", "judging", "under_way", "planner", "choice"},
+    {"pipeline", "loading", "shared"},
     {"tasks", "bench", "trace"},
 ]
 HEAVY = {

@@ -129,9 +129,9 @@ def load(wanted: Load) -> MeasuredPipeline | SharedUnits:
 
 
 def _gguf(engine: GgufEngine, wanted: Load) -> Pipeline:
-    from edgesearch import pipeline
+    from edgesearch import loading
 
-    return pipeline.load(
+    return loading.load(
         engine.solver,
         engine.verifier,
         max_n=width_for(wanted.max_n, engine.concurrent),
@@ -142,9 +142,9 @@ def _gguf(engine: GgufEngine, wanted: Load) -> Pipeline:
 
 
 def _endpoint(engine: EndpointEngine, wanted: Load) -> Pipeline:
-    from edgesearch import pipeline
+    from edgesearch import loading
 
-    return pipeline.load_endpoint(
+    return loading.load_endpoint(
         engine.url,
         engine.model,
         like=engine.like,

@@ -424,7 +424,7 @@ def test_tasks_that_are_not_generated_are_tuned_as_they_are():
 
 
 def test_the_built_in_models_can_be_tuned(tmp_path: Path):
-    from edgesearch.pipeline import load
+    from edgesearch.loading import load
 
     task = load_task("arithmetic", seed=1_000_000, limit=3)
     units = tuning.units(tuning.parse_grid("greedy; rebase:4"), (0,), has_scores=True)

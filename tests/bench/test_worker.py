@@ -194,7 +194,7 @@ def test_an_endpoint_is_connected_to_as_the_recipe_says(monkeypatch: pytest.Monk
         asked.append((place, options))
         return scripted_pipeline()
 
-    monkeypatch.setattr("edgesearch.pipeline.load_endpoint", connect)
+    monkeypatch.setattr("edgesearch.loading.load_endpoint", connect)
     options = {
         "like": "nano", "verifier": "consensus", "mode": "chat", "template": None, "api_key_env": "KEY",
         "concurrency": 4, "choices_per_request": 2, "timeout_s": 9.0, "check": False,
@@ -233,7 +233,7 @@ def test_joules_are_counted_for_models_that_run_here_and_for_no_endpoint(monkeyp
     meter = Meter(1.0, 2.0)
     monkeypatch.setattr("edgesearch.bench.energy.find", lambda: meter)
     for name in ("load", "load_endpoint"):
-        monkeypatch.setattr(f"edgesearch.pipeline.{name}", lambda *place, **options: scripted_pipeline())
+        monkeypatch.setattr(f"edgesearch.loading.{name}", lambda *place, **options: scripted_pipeline())
     far = worker.load(Load(EndpointEngine("far", "http://127.0.0.1:1/v1", "llama"), 4))
     assert far.solve(request()["solve"]).joules is None
     assert worker.load(LOAD).solve(request()["solve"]).joules == 1.0

@@ -132,7 +132,7 @@ class FakePipeline:
 
 
 class Loader:
-    """Stands in for `edgesearch.pipeline.load`."""
+    """Stands in for `edgesearch.loading.load`."""
 
     def __init__(self) -> None:
         self.pipeline = FakePipeline()

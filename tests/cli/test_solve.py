@@ -19,7 +19,7 @@ from fake_pipeline import WARNING, FakePipeline, Loader, solution
 
 from edgesearch import search
 from edgesearch.errors import EndpointError, IntegrityError, ModelNotFound, OutOfMemory
-from edgesearch.pipeline import load_endpoint
+from edgesearch.loading import load_endpoint
 from edgesearch.types import ModelNames, PlanUsed, StrategyUsed, Usage, WaveUsed
 
 Run = Callable[..., Result]
@@ -358,7 +358,7 @@ def connected(monkeypatch: pytest.MonkeyPatch, loader: Loader) -> Connected:
         asked.append((place, options))
         return loader.pipeline
 
-    monkeypatch.setattr("edgesearch.pipeline.load_endpoint", connect)
+    monkeypatch.setattr("edgesearch.loading.load_endpoint", connect)
     return asked
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgesearch import catalog, pipeline
+from edgesearch import catalog, loading
 from edgesearch.budget import Budget
 from edgesearch.catalog import SolverSpec
 from edgesearch.engines.base import Draft, Pace
@@ -24,6 +24,7 @@ from edgesearch.engines.sampling import sureness as whole_sureness
 from edgesearch.engines.vocabulary import Vocabulary
 from edgesearch.engines.written import Written, aligned, dictated
 from edgesearch.errors import ContextOverflow, EndpointError, UsageError
+from edgesearch.pipeline import Pipeline
 from edgesearch.prompt import ASK_AGAIN, ChatTemplate
 from edgesearch.types import Beam, Forcing, Prompt, Sampling
 from edgesearch.verifiers.scripted import ScriptedVerifier
@@ -274,7 +275,7 @@ def test_what_was_drawn_beyond_a_step_is_the_head_of_its_first_child_and_booked_
 def test_every_token_that_the_server_draws_is_in_the_usage_whether_it_was_of_use_or_not(kind, strategy):
     with serving(kind) as server, engine_over(server, piece_tokens=7) as engine:
         verifier = ScriptedVerifier(lambda _beam, _step: 0.5)
-        loaded = pipeline.Pipeline(SolverSpec("model", Path()), engine, verifier, "scripted")
+        loaded = Pipeline(SolverSpec("model", Path()), engine, verifier, "scripted")
         before = server.num_drawn
         solution = loaded.solve("How many?", budget_s=60, strategy=strategy, n=8, m=2)
         assert solution.finish == "stop"
@@ -339,7 +340,7 @@ def test_a_full_context_shortens_requests_ends_solutions_and_refuses_problems_wi
 def test_an_attempt_that_does_not_fit_the_server_is_dropped_and_those_before_it_are_kept():
     with (
         serving(Kind(max_context=170)) as server,
-        pipeline.load_endpoint(server.url, "model") as loaded,
+        loading.load_endpoint(server.url, "model") as loaded,
     ):
         solution = loaded.solve("How many?", budget_s=60, strategy="revision_vote", n=4, options={"length": 4})
         assert solution.answer is not None
@@ -885,7 +886,7 @@ def test_a_server_that_is_not_there_is_an_error():
     with serving() as server:
         url = server.url
     with pytest.raises(EndpointError, match="look whether the server runs"):
-        pipeline.load_endpoint(url, "model")
+        loading.load_endpoint(url, "model")
 
 
 @pytest.mark.parametrize(
@@ -966,7 +967,7 @@ def test_equal_texts_have_equal_ids_and_others_do_not():
 def test_sampling_strategies_answer_through_an_endpoint(kind, mode):
     with (
         serving(kind) as server,
-        pipeline.load_endpoint(server.url, "model", verifier="consensus", mode=mode) as loaded,
+        loading.load_endpoint(server.url, "model", verifier="consensus", mode=mode) as loaded,
     ):
         solution = loaded.solve("How many?", budget_s=60, strategy="majority", n=8)
         assert solution.answer is not None
@@ -983,7 +984,7 @@ def test_sampling_strategies_answer_through_an_endpoint(kind, mode):
     ids=["told by the user", "told by the server", "told by both"],
 )
 def test_flops_are_two_for_each_parameter_and_token_that_was_read_or_drawn(kind, num_params, counted):
-    with serving(kind) as server, pipeline.load_endpoint(server.url, "model", num_params=num_params) as loaded:
+    with serving(kind) as server, loading.load_endpoint(server.url, "model", num_params=num_params) as loaded:
         solution = loaded.solve("How many?", budget_s=60, strategy="greedy")
         usage = solution.usage
         assert usage.prefilled_tokens > 5
@@ -992,7 +993,7 @@ def test_flops_are_two_for_each_parameter_and_token_that_was_read_or_drawn(kind,
 
 
 def test_flops_that_nobody_can_count_are_said_to_be_missing():
-    with serving() as server, pipeline.load_endpoint(server.url, "model") as loaded:
+    with serving() as server, loading.load_endpoint(server.url, "model") as loaded:
         solution = loaded.solve("How many?", budget_s=60, strategy="greedy")
         assert solution.usage.solver_flops == 0
         assert any("FLOPs are counted as 0" in warning for warning in solution.warnings)
@@ -1001,7 +1002,7 @@ def test_flops_that_nobody_can_count_are_said_to_be_missing():
 def test_samples_share_requests_where_asked_for():
     with (
         serving() as server,
-        pipeline.load_endpoint(server.url, "model", choices_per_request=8, verifier="consensus") as loaded,
+        loading.load_endpoint(server.url, "model", choices_per_request=8, verifier="consensus") as loaded,
     ):
         asked = len(server.posts)
         solution = loaded.solve("How many?", budget_s=60, strategy="majority", n=16)
@@ -1011,7 +1012,7 @@ def test_samples_share_requests_where_asked_for():
 
 
 def test_an_endpoint_that_answers_nothing_in_time_is_unanswered_not_an_error():
-    with serving() as server, pipeline.load_endpoint(server.url, "model") as loaded:
+    with serving() as server, loading.load_endpoint(server.url, "model") as loaded:
         server.gate = threading.Event()
         solution = loaded.solve("How many?", budget_s=0.2, strategy="greedy")
         assert solution.answer is None
@@ -1020,7 +1021,7 @@ def test_an_endpoint_that_answers_nothing_in_time_is_unanswered_not_an_error():
 
 def test_a_verifier_that_reads_token_ids_needs_a_local_file_of_the_model():
     with pytest.raises(UsageError, match="local GGUF of the same model"):
-        pipeline.load_endpoint("http://127.0.0.1:9", "model", verifier="nano-prm")
+        loading.load_endpoint("http://127.0.0.1:9", "model", verifier="nano-prm")
 
 
 # -- a real server -----------------------------------------------------------------------------------------------------
@@ -1035,7 +1036,7 @@ def problems():
 
 @pytest.mark.filterwarnings("ignore")
 def test_greedy_through_a_real_server_is_greedy_in_this_process(real_url, problems):
-    with pipeline.load_endpoint(real_url, "nano", like="nano") as remote, pipeline.load("nano", "none") as local:
+    with loading.load_endpoint(real_url, "nano", like="nano") as remote, loading.load("nano", "none") as local:
         for problem in problems:
             here = local.solve(problem, budget_s=60, strategy="greedy")
             there = remote.solve(problem, budget_s=60, strategy="greedy")
@@ -1047,7 +1048,7 @@ def test_greedy_through_a_real_server_is_greedy_in_this_process(real_url, proble
 
 @pytest.mark.filterwarnings("ignore")
 def test_votes_and_search_with_the_built_in_verifier_work_through_a_real_server(real_url, problems):
-    with pipeline.load_endpoint(real_url, "nano", like="nano", verifier="auto", check=False) as loaded:
+    with loading.load_endpoint(real_url, "nano", like="nano", verifier="auto", check=False) as loaded:
         for strategy in ("majority", "best_of_n", "beam"):
             solution = loaded.solve(problems[0], budget_s=60, strategy=strategy, n=4, m=2)
             assert solution.answer is not None
@@ -1059,8 +1060,8 @@ def test_votes_and_search_with_the_built_in_verifier_work_through_a_real_server(
 def test_certainty_through_a_real_server_is_that_of_this_process(real_url, problems):
     """But for rounding, and the end of turn, which this server does not list."""
     with (
-        pipeline.load_endpoint(real_url, "nano-telling", like="nano") as remote,
-        pipeline.load("nano", "none") as local,
+        loading.load_endpoint(real_url, "nano-telling", like="nano") as remote,
+        loading.load("nano", "none") as local,
     ):
         for problem in problems:
             here, there = (
@@ -1087,7 +1088,7 @@ def test_certainty_through_a_real_server_is_that_of_this_process(real_url, probl
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_the_other_ways_to_search_work_through_a_real_server(real_url, problems, strategy, options):
-    with pipeline.load_endpoint(real_url, "nano-telling", like="nano", verifier="auto", check=False) as loaded:
+    with loading.load_endpoint(real_url, "nano-telling", like="nano", verifier="auto", check=False) as loaded:
         solution = loaded.solve(problems[0], budget_s=60, strategy=strategy, options=options, n=4, m=2)
         assert solution.answer is not None
         assert len(solution.candidates) == 4

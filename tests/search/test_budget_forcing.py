@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from edgesearch import answer, pipeline, search
+from edgesearch import answer, loading, search
 from edgesearch.budget import Budget, ManualClock
 from edgesearch.driver import Driver
 from edgesearch.engines.scripted import ScriptedEngine
 from edgesearch.jobs import Job
+from edgesearch.pipeline import Pipeline
 from edgesearch.search.base import Expand, SearchConfig
 from edgesearch.search.budget_forcing import BudgetForcingOptions, budget_forcing, rounds
 from edgesearch.types import Beam, Candidate, Forcing, Prompt, Sampling
@@ -158,13 +159,13 @@ PROBLEM = "Ana keeps 59 cards. Dan owns 3 times as many as Ana. How many cards d
 
 
 @pytest.fixture(scope="module")
-def models() -> Iterator[pipeline.Pipeline]:
-    with pipeline.load("nano", "none", max_n=4, num_threads=1) as loaded:
+def models() -> Iterator[Pipeline]:
+    with loading.load("nano", "none", max_n=4, num_threads=1) as loaded:
         yield loaded
 
 
 @pytest.mark.parametrize("seed", [0, 7])
-def test_without_forcing_one_solution_is_one_sample(models: pipeline.Pipeline, seed: int) -> None:
+def test_without_forcing_one_solution_is_one_sample(models: Pipeline, seed: int) -> None:
     sampled = models.solve(PROBLEM, budget_s=60, strategy="majority", n=1, seed=seed)
     forced = models.solve(
         PROBLEM, budget_s=60, strategy="budget_forcing", n=1, options={"extensions": 0, "closing": ""}, seed=seed
@@ -174,7 +175,7 @@ def test_without_forcing_one_solution_is_one_sample(models: pipeline.Pipeline, s
 
 
 @pytest.mark.parametrize("extensions", [1, 2])
-def test_the_solver_goes_on_where_it_would_have_ended(models: pipeline.Pipeline, extensions: int) -> None:
+def test_the_solver_goes_on_where_it_would_have_ended(models: Pipeline, extensions: int) -> None:
     plain = models.solve(PROBLEM, budget_s=60, strategy="majority", n=1, seed=2)
     forced = models.solve(
         PROBLEM, budget_s=60, strategy="budget_forcing", n=1, options={"extensions": extensions, "closing": ""}, seed=2
@@ -183,7 +184,7 @@ def test_the_solver_goes_on_where_it_would_have_ended(models: pipeline.Pipeline,
     assert forced.text.count("\n\nWait") == extensions
 
 
-def test_the_solver_is_cut_short_and_states_an_answer(models: pipeline.Pipeline) -> None:
+def test_the_solver_is_cut_short_and_states_an_answer(models: Pipeline) -> None:
     forced = models.solve(
         PROBLEM,
         budget_s=60,

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgesearch import pipeline, search
+from edgesearch import loading, search
 from edgesearch.budget import Budget, ManualClock
 from edgesearch.driver import Driver
 from edgesearch.engines.scripted import ScriptedEngine
 from edgesearch.errors import ContextOverflow
 from edgesearch.jobs import Job, JobResult
+from edgesearch.pipeline import Pipeline
 from edgesearch.search.base import Expand, Judge, Search, SearchConfig
 from edgesearch.search.revision import RevisionOptions, check, revision, revision_vote, rounds
 from edgesearch.types import Beam, Finish, Prompt, Sampling, Step
@@ -271,21 +272,21 @@ PROBLEM = "Ana keeps 59 cards. Dan owns 3 times as many as Ana. How many cards d
 
 
 @pytest.fixture(scope="module")
-def models() -> Iterator[pipeline.Pipeline]:
-    with pipeline.load("nano", max_n=8, num_threads=1, check=False) as loaded:
+def models() -> Iterator[Pipeline]:
+    with loading.load("nano", max_n=8, num_threads=1, check=False) as loaded:
         yield loaded
 
 
 @pytest.mark.parametrize("name", ["revision", "revision_vote"])
 @pytest.mark.parametrize("seed", [0, 7])
-def test_one_attempt_is_one_sample(models: pipeline.Pipeline, name: str, seed: int) -> None:
+def test_one_attempt_is_one_sample(models: Pipeline, name: str, seed: int) -> None:
     sampled = models.solve(PROBLEM, budget_s=60, strategy="majority", n=1, seed=seed)
     revised = models.solve(PROBLEM, budget_s=60, strategy=name, n=1, seed=seed)
     assert revised.text == sampled.text
     assert revised.usage.decoded_tokens == sampled.usage.decoded_tokens
 
 
-def test_chains_of_one_attempt_draw_what_best_of_n_draws(models: pipeline.Pipeline) -> None:
+def test_chains_of_one_attempt_draw_what_best_of_n_draws(models: Pipeline) -> None:
     plain = models.solve(PROBLEM, budget_s=60, strategy="best_of_n", n=4, seed=3)
     chains = models.solve(PROBLEM, budget_s=60, strategy="revision", n=4, options={"length": 1}, seed=3)
     texts = [sorted(candidate.beam.text for candidate in found.candidates) for found in (plain, chains)]
@@ -294,7 +295,7 @@ def test_chains_of_one_attempt_draw_what_best_of_n_draws(models: pipeline.Pipeli
 
 
 @pytest.mark.parametrize("length", [2, 4, 8])
-def test_the_mix_of_sequential_and_parallel_draws_and_scores_n_attempts(models: pipeline.Pipeline, length: int) -> None:
+def test_the_mix_of_sequential_and_parallel_draws_and_scores_n_attempts(models: Pipeline, length: int) -> None:
     solved = models.solve(PROBLEM, budget_s=60, strategy="revision", n=8, options={"length": length, "context": 2})
     assert len(solved.candidates) == 8
     assert all(candidate.score is not None for candidate in solved.candidates)
@@ -302,7 +303,7 @@ def test_the_mix_of_sequential_and_parallel_draws_and_scores_n_attempts(models: 
     assert not solved.warnings
 
 
-def test_a_longer_prompt_takes_over_what_was_read_of_the_one_before(models: pipeline.Pipeline) -> None:
+def test_a_longer_prompt_takes_over_what_was_read_of_the_one_before(models: Pipeline) -> None:
     usage = [
         models.solve(PROBLEM, budget_s=60, strategy="revision_vote", n=2, options={"length": length}, seed=1).usage
         for length in (1, 2)
