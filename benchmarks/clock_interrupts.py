@@ -69,6 +69,8 @@ def interrupt(sample: ArithmeticSample, delay_s: float) -> Row:
         RuntimeError: it ended before its search began.
     """
     command = [str(Path(sys.executable).with_name("edgesearch")), "solve", *OPTIONS, "--budget", f"{BUDGET_S:g}s"]
+    # A job in the background of a script ignores Ctrl-C, and so would its children; a handler is not inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     child = subprocess.Popen([*command, "--", sample.problem], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         _wait_for_start(child)
