@@ -26,8 +26,8 @@ import budgets_measure
 import budgets_solve
 import strategies_figures
 from budgets_plan import QUICK, Plan
-from clock_rows import RowFile, key_of, log, log_targets, target
-from common import RESULTS, Report, add_record_option
+from clock_rows import RowFile, key_of, log_targets, target
+from common import RESULTS, Report, add_record_option, log
 from runner import held_out_sets
 
 from edgesearch import catalog

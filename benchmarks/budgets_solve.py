@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from budgets_plan import AUTO, Chunk, Plan, ProblemKey, Setting, chunks, row_name
-from clock_rows import Progress, Row, RowFile, log, minutes
+from clock_rows import Row, RowFile
+from common import Progress, log, minutes
 from runner import pool
 from solving import DEFAULT_ROOM
 

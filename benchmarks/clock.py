@@ -26,8 +26,8 @@ import clock_interrupts
 import clock_solves
 import psutil
 from clock_load import full_load
-from clock_rows import Progress, RowFile, key_of, log, log_targets, minutes, target
-from common import RESULTS, Report, add_record_option
+from clock_rows import RowFile, key_of, log_targets, target
+from common import RESULTS, Progress, Report, add_record_option, log, minutes
 from runner import pool
 
 from edgesearch.errors import EdgesearchError

@@ -17,7 +17,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from clock_rows import Row, RowFile, log
+from clock_rows import Row, RowFile
+from common import log
 from latency import percentile
 
 from edgesearch.tasks.arithmetic import EXACT_FAMILIES, ArithmeticSample, held_out

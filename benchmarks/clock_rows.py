@@ -1,4 +1,4 @@
-"""Rows of a long benchmark, kept as they come: a JSONL file that a killed run goes on from, and how long is left.
+"""Rows of a long benchmark, kept as they come: a JSONL file that a killed run goes on from.
 
 A row counts only under the key it was measured with, which is made of the weights, the code and the planner's data
 files: after a change of these all is measured anew.
@@ -8,19 +8,16 @@ import hashlib
 import importlib.resources
 import json
 import os
-import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import runner
+from common import log
 
 import edgesearch
 
 Row = dict[str, Any]
-
-_SHOWN_EVERY_S = 5.0
 
 
 def key_of(*programs: str) -> str:
@@ -73,36 +70,6 @@ class RowFile:
     def forget(self) -> None:
         """Removes the file."""
         self._path.unlink(missing_ok=True)
-
-
-class Progress:
-    """Lines on stderr, every few seconds: the share that is done and about how long the rest takes."""
-
-    def __init__(self, name: str, total: float) -> None:
-        self._name = name
-        self._total = total
-        self._done = 0.0
-        self._start = self._shown = time.monotonic()
-
-    def add(self, amount: float) -> None:
-        """So much of the total is done, in whatever unit that has."""
-        self._done += amount
-        now = time.monotonic()
-        if now - self._shown < _SHOWN_EVERY_S and self._done < self._total:
-            return
-        self._shown = now
-        left_s = (now - self._start) * max(0.0, self._total / self._done - 1) if self._done else 0.0
-        log(f"{self._name}: {min(1.0, self._done / self._total):4.0%}, about {minutes(left_s)} left")
-
-
-def minutes(seconds: float) -> str:
-    """A duration for people."""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"
-
-
-def log(text: str) -> None:
-    """A line on stderr."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def target(name: str, value: float | None, sign: str, limit: float) -> Row:

@@ -1,4 +1,4 @@
-"""What every benchmark does at its end: one JSON line with the figures, the machine, the commit and the date.
+"""What every benchmark does: progress on stderr, and one JSON line with figures, machine, commit and date at its end.
 
 With `--record` the same object is written to `benchmarks/results/NAME.json`, so that a claimed figure comes with where
 and on what it was measured.
@@ -12,12 +12,15 @@ import json
 import os
 import platform
 import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 SCHEMA_VERSION = 1
 RESULTS = Path(__file__).parent / "results"
+_SHOWN_EVERY_S = 5.0
 _PACKAGES = ("edgesearch", "llama-cpp-python", "numpy", "onnxruntime", "onnxruntime-gpu")
 _SETTINGS = ("GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "OMP_PROC_BIND", "OMP_PLACES")
 
@@ -99,3 +102,33 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+class Progress:
+    """Lines on stderr, every few seconds: the share that is done and about how long the rest takes."""
+
+    def __init__(self, name: str, total: float) -> None:
+        self._name = name
+        self._total = total
+        self._done = 0.0
+        self._start = self._shown = time.monotonic()
+
+    def add(self, amount: float) -> None:
+        """So much of the total is done, in whatever unit that has."""
+        self._done += amount
+        now = time.monotonic()
+        if now - self._shown < _SHOWN_EVERY_S and self._done < self._total:
+            return
+        self._shown = now
+        left_s = (now - self._start) * max(0.0, self._total / self._done - 1) if self._done else 0.0
+        log(f"{self._name}: {min(1.0, self._done / self._total):4.0%}, about {minutes(left_s)} left")
+
+
+def minutes(seconds: float) -> str:
+    """A duration for people."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"
+
+
+def log(text: str) -> None:
+    """A line on stderr."""
+    print(text, file=sys.stderr, flush=True)

@@ -37,8 +37,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clock_rows import log, log_targets, target
-from common import Report, add_record_option
+from clock_rows import log_targets, target
+from common import Report, add_record_option, log
 
 import edgesearch
 from edgesearch import planner

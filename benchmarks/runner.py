@@ -10,15 +10,14 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import os
-import sys
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from cells import Cell, Draw, Job, ProblemSet, Solve
+from common import Progress
 from solving import BUDGET_S, CHILDREN, solve_chunk
 
 import edgesearch
@@ -131,7 +130,7 @@ def run(
     todo = sorted(_chunks(jobs, checkpoint), key=lambda job: -job.cell.weight)
     if not todo:
         return
-    progress = _Progress(name, sum(job.weight for job in todo))
+    progress = Progress(name, sum(job.weight for job in todo))
     with pool(num_workers) as workers:
         try:
             futures = {}
@@ -156,25 +155,6 @@ def _chunks(jobs: Sequence[Job], checkpoint: Checkpoint) -> Iterator[Job]:
         missing = [index for index in indices if index not in done]
         size = max(1, min(MAX_CHUNK, int(CHUNK_WEIGHT / cell.weight)))
         yield from (Job(cell, tuple(missing[i : i + size])) for i in range(0, len(missing), size))
-
-
-class _Progress:
-    """Lines on stderr, every few seconds."""
-
-    def __init__(self, name: str, total: float) -> None:
-        self._name = name
-        self._total = total
-        self._done = 0.0
-        self._start = self._shown = time.monotonic()
-
-    def add(self, amount: float) -> None:
-        self._done += amount
-        now = time.monotonic()
-        if now - self._shown < 5 and self._done < self._total:
-            return
-        self._shown = now
-        left_s = (now - self._start) * max(0.0, self._total / self._done - 1)
-        print(f"{self._name}: {self._done / self._total:4.0%}, about {left_s:.0f} s left", file=sys.stderr, flush=True)
 
 
 def pool(num_workers: int) -> concurrent.futures.ProcessPoolExecutor:
