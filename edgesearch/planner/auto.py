@@ -22,6 +22,7 @@ Aggarwal et al., arXiv 2305.11860 (section 3).
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -236,10 +237,7 @@ class AutoPlanner:
 
     def _is_possible(self, row: Row, room: int) -> bool:
         """Whether there is room for most of it, and its solutions can vote with those of other waves."""
-        if row.n > _CROWDED * room or row.strategy not in search.names():
-            return False
-        strategy, own = search.strategy(row.strategy), self._wish.strategy
-        return strategy.selection == own.selection and (own.is_stepwise or not strategy.is_stepwise)
+        return row.n <= _CROWDED * room and _votes_alike(row.strategy, self._wish.strategy.name)
 
     def _widest(self, now: Situation, room: int) -> Wave | None:
         """As wide as should still end in time; a single solution if need be."""
@@ -271,3 +269,12 @@ def _is_settled(standing: Standing) -> bool:
     if leader + rival > _MANY_VOTES:
         return leader - rival >= _SETTLED_DEVIATIONS * math.sqrt(leader + rival)
     return posterior(int(leader), math.ceil(rival)) >= _SETTLED
+
+
+@functools.lru_cache(maxsize=256)  # asked for every row of a policy, whenever a wave is chosen
+def _votes_alike(name: str, own: str) -> bool:
+    """Whether a strategy's solutions can vote with those of another one, by the verifier that the other one uses."""
+    if name not in search.names():
+        return False
+    strategy, other = search.strategy(name), search.strategy(own)
+    return strategy.selection == other.selection and (other.is_stepwise or not strategy.is_stepwise)
