@@ -21,6 +21,7 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
 KEYS = {"enter": "\ue007", "escape": "\ue00c"}
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+_STALE, _TRIES = 404, 20
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -59,8 +60,15 @@ class Browser:
         self.call(f"/element/{self.find(css)}/value", {"text": KEYS[key]})
 
     def text(self, css: str) -> str:
-        """What a reader sees of it."""
-        return self.call(f"/element/{self.find(css)}/text", method="GET")
+        """What a reader sees of it; found again where the page draws it anew in between."""
+        for _ in range(_TRIES):
+            element = self.find(css)
+            try:
+                return self.call(f"/element/{element}/text", method="GET")
+            except urllib.error.HTTPError as error:
+                if error.code != _STALE:
+                    raise
+        raise AssertionError(f"{css} is drawn anew all the time")
 
     def screenshot(self) -> str:
         """PNG in base64."""
