@@ -5,15 +5,14 @@
 Needs matplotlib: pip install 'edgesearch[bench]'.
 """
 
-import argparse
 import importlib
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from common import draw_result
 from strategies_figures import COLOURS, GREY, MARKERS, require
 
 Figures = Mapping[str, Any]
@@ -122,17 +121,7 @@ def _draw_reliability(axes: Any, figures: Figures) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draws the pictures of a recorded result."""
-    parser = argparse.ArgumentParser(description="Draw the pictures of a result of budgets.py.")
-    parser.add_argument("result", type=Path, help="such as benchmarks/results/budgets.json")
-    parser.add_argument("directory", type=Path)
-    args = parser.parse_args(arguments)
-    try:
-        for path in draw(json.loads(args.result.read_text(encoding="utf-8"))["figures"], args.directory):
-            print(path)
-    except (OSError, ValueError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return draw_result("budgets", draw, arguments)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +132,20 @@ def minutes(seconds: float) -> str:
 def log(text: str) -> None:
     """A line on stderr."""
     print(text, file=sys.stderr, flush=True)
+
+
+def draw_result(
+    name: str, draw: Callable[[dict[str, Any], Path], Iterable[Path]], arguments: Sequence[str] | None
+) -> int:
+    """A program that draws the pictures of a recorded result of NAME.py; returns its exit code."""
+    parser = argparse.ArgumentParser(description=f"Draw the pictures of a result of {name}.py.")
+    parser.add_argument("result", type=Path, help=f"such as benchmarks/results/{name}.json")
+    parser.add_argument("directory", type=Path)
+    args = parser.parse_args(arguments)
+    try:
+        for path in draw(json.loads(args.result.read_text(encoding="utf-8"))["figures"], args.directory):
+            print(path)
+    except (OSError, ValueError, RuntimeError) as error:
+        log(f"error: {error}")
+        return 1
+    return 0

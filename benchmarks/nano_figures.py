@@ -6,15 +6,14 @@ Needs matplotlib: pip install 'edgesearch[bench]'. Colours are Okabe and Ito's, 
 apart, and each line has a marker of its own.
 """
 
-import argparse
 import importlib
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cells import BASELINES, SOLVER
+from common import draw_result
 
 from edgesearch.bench import power_law
 
@@ -157,17 +156,7 @@ def _label(axes: Any, x: str, y: str, title: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draws the pictures of a recorded result."""
-    parser = argparse.ArgumentParser(description="Draw the pictures of a result of nano.py.")
-    parser.add_argument("result", type=Path, help="such as benchmarks/results/nano.json")
-    parser.add_argument("directory", type=Path)
-    args = parser.parse_args(arguments)
-    try:
-        for path in draw(json.loads(args.result.read_text(encoding="utf-8"))["figures"], args.directory):
-            print(path)
-    except (OSError, ValueError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return draw_result("nano", draw, arguments)
 
 
 if __name__ == "__main__":
