@@ -53,7 +53,7 @@ def make_prompt(problem: Problem, *, system: str = "", step_delimiter: str = "\n
         raise UsageError(f"character {error.start} of the problem is half a surrogate pair; give it as UTF-8") from None
     if not problem.text.strip():
         raise UsageError("the problem is empty; give a text, - for standard input or @file")
-    return Prompt(user=problem.text.strip(), system=system, step_delimiter=step_delimiter)
+    return Prompt(user=problem.text.strip(), system=system, step_delimiter=step_delimiter, code=problem.code)
 
 
 def turns(prompt: Prompt) -> list[Turn]:

@@ -17,12 +17,12 @@ Finish = Literal["stop", "step", "length", "deadline"]
 Aggregator = Literal["last", "min", "prod", "mean"]
 """How step scores become one score."""
 AGGREGATORS: tuple[Aggregator, ...] = ("last", "min", "prod", "mean")
-StopReason = Literal["proof", "dominance", "settled", "confidence", "no_time"]
+StopReason = Literal["proof", "passed", "dominance", "settled", "confidence", "no_time"]
 """Why a search gave seconds back.
 
-`proof`: an answer is proven right. `dominance`: nothing that could still be drawn in time can change the answer.
-`settled`: more samples would hardly change it. `confidence`: it is as likely right as was asked for. `no_time`: no
-further solution could have been finished in time.
+`proof`: an answer is proven right. `passed`: a program passes all visible tests. `dominance`: nothing that could still
+be drawn in time can change the answer. `settled`: more samples would hardly change it. `confidence`: it is as likely
+right as was asked for. `no_time`: no further solution could have been finished in time.
 """
 CHECKS: tuple[str, ...] = ("arithmetic",)
 """Names of the exact checks (verifiers/checks.py) that a manifest may give."""
@@ -36,11 +36,29 @@ def next_id() -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeSpec:
+    """What is asked for where the answer is a Python program; nothing in it only grades."""
+
+    functions: tuple[str, ...]
+    """Names that the program must define; never empty, and the first is the one that is asked for."""
+    prefix: str = ""
+    """Source that a bare body goes on from: imports, helpers, the signature and its docstring; empty for none."""
+    tests: tuple[str, ...] = ()
+    """Visible tests: statements of Python that call the functions and raise where a program is wrong."""
+
+    def __post_init__(self) -> None:
+        if not self.functions or not all(name.isidentifier() for name in self.functions):
+            raise ValueError(f"functions must be one or more names of Python functions, not {self.functions!r:.80}")
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """The question and its id; no answer."""
 
     text: str
     id: str = ""
+    code: CodeSpec | None = None
+    """What the program must be like where one is the answer; None for a final answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +75,10 @@ class Prompt:
     """Earlier solutions that it shows, oldest first, as a model wrote them; the next one is to revise them."""
     base: int | None = None
     """The id of the prompt that it grew from, so that an engine can go on from what it holds of that."""
+    code: CodeSpec | None = None
+    """As in `Problem`: how a solution's answer is read."""
+    asks_tests: bool = False
+    """Whether it asks for tests of the program that the prompt `base` asks for, and not for a solution."""
     id: int = field(default_factory=next_id)
     """The root node of this problem's search tree."""
 
@@ -350,6 +372,29 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class VisibleTests:
+    """How a program did in the tests that its problem shows. They are no proof: others may still find it wrong."""
+
+    num_tests: int
+    """All there are; >= 1."""
+    num_passed: int
+    """In [0, num_tests]."""
+    sandbox: str
+    """What the program ran in; `none` where nothing kept it from the user's files and network."""
+
+    def __post_init__(self) -> None:
+        if self.num_tests < 1:
+            raise ValueError(f"num_tests must be >= 1, not {self.num_tests}")
+        if not 0 <= self.num_passed <= self.num_tests:
+            raise ValueError(f"num_passed must be in [0, {self.num_tests}], not {self.num_passed}")
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether it passes all of them."""
+        return self.num_passed == self.num_tests
+
+
+@dataclass(frozen=True, slots=True)
 class Solution:
     """What `solve` returns."""
 
@@ -395,3 +440,5 @@ class Solution:
     """Share of the vote that the answer holds, in [0, 1]; None with fewer than two answers to compare."""
     plan: "PlanUsed | None" = None
     """What the planner did; None where nothing was planned."""
+    tests: VisibleTests | None = None
+    """What became of the visible tests; None where the answer is no program, or was not tried."""

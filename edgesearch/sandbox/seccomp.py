@@ -1,8 +1,12 @@
-"""A filter of system calls, as the kernel reads it.
+"""Filters of system calls, as the kernel reads them.
 
-It refuses what no checker needs and what leads out of a sandbox: sockets, namespaces, mounts, tracing, kernel modules,
-keys, and io_uring, whose requests pass no filter. A refused call fails with EPERM and the program goes on. `clone3`
-fails as if it did not exist, since its flags cannot be read here; C libraries then use `clone`, whose flags can.
+`build` makes one for programs that a user chose. It refuses what no checker needs and what leads out of a sandbox:
+sockets, namespaces, mounts, tracing, kernel modules, keys, and io_uring, whose requests pass no filter. A refused call
+fails with EPERM and the program goes on. `clone3` fails as if it did not exist, since its flags cannot be read here; C
+libraries then use `clone`, whose flags can.
+
+`build_plain` makes one for programs that a model wrote. It lets through only what computing, reading files and waiting
+need, so that no process, thread, socket, signal to another, shared memory or change to a file can come of it.
 
 Not covered: processors other than x86-64 and 64-bit Arm, for which there is no filter.
 
@@ -13,10 +17,10 @@ include/uapi/asm-generic/unistd.h).
 import errno
 import platform
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 _LOAD, _EQUAL, _AT_LEAST, _HAS_ANY, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
+_NUMBER_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT, _SECOND_ARGUMENT_AT = 0, 4, 16, 24
 _ALLOW, _FAIL, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _NAMESPACES = 0x7E020000
 """Flags of clone that make a namespace."""
@@ -61,6 +65,37 @@ SIGNALS: Mapping[str, tuple[int, int]] = {
 }  # fmt: skip
 """For kernels where nothing else keeps them inside."""
 
+PLAIN: Mapping[str, tuple[int, int]] = {
+    "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "pread64": (17, 67),
+    "pwrite64": (18, 68), "openat": (257, 56), "close": (3, 57), "close_range": (436, 436), "fstat": (5, 80),
+    "newfstatat": (262, 79), "statx": (332, 291), "faccessat": (269, 48), "faccessat2": (439, 439),
+    "readlinkat": (267, 78), "lseek": (8, 62), "mmap": (9, 222), "mprotect": (10, 226), "munmap": (11, 215),
+    "mremap": (25, 216), "madvise": (28, 233), "brk": (12, 214), "rt_sigaction": (13, 134),
+    "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139), "rt_sigpending": (127, 136),
+    "rt_sigtimedwait": (128, 137), "rt_sigsuspend": (130, 133), "sigaltstack": (131, 132), "pipe2": (293, 59),
+    "pselect6": (270, 72), "ppoll": (271, 73), "epoll_create1": (291, 20), "epoll_ctl": (233, 21),
+    "epoll_pwait": (281, 22), "dup": (32, 23), "dup3": (292, 24), "getpid": (39, 172), "getppid": (110, 173),
+    "gettid": (186, 178), "getuid": (102, 174), "geteuid": (107, 175), "getgid": (104, 176), "getegid": (108, 177),
+    "getgroups": (115, 158), "getcwd": (79, 17), "chdir": (80, 49), "getdents64": (217, 61), "uname": (63, 160),
+    "sysinfo": (99, 179), "times": (100, 153), "getrusage": (98, 165), "gettimeofday": (96, 169),
+    "clock_gettime": (228, 113), "clock_getres": (229, 114), "clock_nanosleep": (230, 115), "nanosleep": (35, 101),
+    "getitimer": (36, 102), "setitimer": (38, 103), "exit": (60, 93), "exit_group": (231, 94), "futex": (202, 98),
+    "set_robust_list": (273, 99), "get_robust_list": (274, 100), "set_tid_address": (218, 96), "rseq": (334, 293),
+    "getrandom": (318, 278), "sched_yield": (24, 124), "sched_getaffinity": (204, 123), "membarrier": (324, 283),
+    "umask": (95, 166), "restart_syscall": (219, 128), "wait4": (61, 260), "waitid": (247, 95), "statfs": (137, 43),
+    "fstatfs": (138, 44), "getcpu": (309, 168), "getrlimit": (97, 163), "open": (2, _NONE), "stat": (4, _NONE),
+    "lstat": (6, _NONE), "access": (21, _NONE), "readlink": (89, _NONE), "pipe": (22, _NONE), "select": (23, _NONE),
+    "poll": (7, _NONE), "epoll_wait": (232, _NONE), "epoll_create": (213, _NONE), "dup2": (33, _NONE),
+    "time": (201, _NONE), "alarm": (37, _NONE), "pause": (34, _NONE), "arch_prctl": (158, _NONE),
+    "getdents": (78, _NONE),
+}  # fmt: skip
+"""What a program that only computes may call, whatever the arguments."""
+FCNTL, IOCTL, PRLIMIT = (72, 25), (16, 29), (302, 261)
+_FCNTL_REFUSED = (8, 10, 15, 1024, 1026, 1031)
+"""F_SETOWN, F_SETSIG, F_SETOWN_EX (signals to others), F_SETLEASE, F_NOTIFY, F_SETPIPE_SZ."""
+_IOCTL_ALLOWED = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
+"""TCGETS and TIOCGWINSZ (is it a terminal?), FIONREAD, FIONBIO, FIONCLEX, FIOCLEX."""
+
 
 def build(*refused: Mapping[str, tuple[int, int]], machine: str | None = None) -> bytes:
     """The filter that refuses these calls; empty where this kind of machine has none.
@@ -76,13 +111,51 @@ def build(*refused: Mapping[str, tuple[int, int]], machine: str | None = None) -
     return b"".join(_instructions(kernel_name, numbers, CLONE[place], CLONE3[place]))
 
 
-def _instructions(kernel_name: int, numbers: Iterable[int], clone: int, clone3: int) -> Iterable[bytes]:
-    """Tests that each end in a verdict, so that no jump is longer than two instructions."""
-    refuse = _return(_FAIL | errno.EPERM)
+def build_plain(machine: str | None = None) -> bytes:
+    """The filter that allows only `PLAIN`, and a little of fcntl, ioctl and prlimit64.
+
+    Args:
+        machine: as for `build`; empty where there is no filter.
+    """
+    place, kernel_name = _MACHINES.get(machine or platform.machine(), (0, 0))
+    if not kernel_name:
+        return b""
+    return b"".join(_plain_instructions(kernel_name, place))
+
+
+def _plain_instructions(kernel_name: int, place: int) -> Iterable[bytes]:
+    allow, refuse = _return(_ALLOW), _return(_FAIL | errno.EPERM)
+    yield from _same_machine(kernel_name)
+    yield from (_jump(_EQUAL, CLONE3[place], 0, 1), _return(_FAIL | errno.ENOSYS))
+    for number in sorted(call[place] for call in PLAIN.values() if call[place] != _NONE):
+        yield from (_jump(_EQUAL, number, 0, 1), allow)
+    yield from _by_argument(FCNTL[place], _SECOND_ARGUMENT_AT, _FCNTL_REFUSED, refuse, allow)
+    yield from _by_argument(IOCTL[place], _SECOND_ARGUMENT_AT, _IOCTL_ALLOWED, allow, refuse)
+    yield from _by_argument(PRLIMIT[place], _FIRST_ARGUMENT_AT, (0,), allow, refuse)  # of itself
+    yield refuse
+
+
+def _by_argument(number: int, at: int, values: Sequence[int], if_among: bytes, otherwise: bytes) -> Iterable[bytes]:
+    """Verdicts on one call, by an argument's lower half; what they compare is an int for the kernel."""
+    yield _jump(_EQUAL, number, 0, 2 * len(values) + 2)
+    yield _load(at)
+    for value in values:
+        yield from (_jump(_EQUAL, value, 0, 1), if_among)
+    yield otherwise
+
+
+def _same_machine(kernel_name: int) -> Iterable[bytes]:
+    """Ends what calls in another machine's way, refuses x32, and leaves the call's number loaded."""
     yield _load(_MACHINE_AT)
     yield from (_jump(_EQUAL, kernel_name, 1, 0), _return(_KILL))
     yield _load(_NUMBER_AT)
     yield from (_jump(_AT_LEAST, _OTHER_ABI_OF_X86, 0, 1), _return(_FAIL | errno.ENOSYS))
+
+
+def _instructions(kernel_name: int, numbers: Iterable[int], clone: int, clone3: int) -> Iterable[bytes]:
+    """Tests that each end in a verdict, so that no jump is longer than two instructions."""
+    refuse = _return(_FAIL | errno.EPERM)
+    yield from _same_machine(kernel_name)
     yield from (_jump(_EQUAL, clone3, 0, 1), _return(_FAIL | errno.ENOSYS))
     for number in numbers:
         yield from (_jump(_EQUAL, number, 0, 1), refuse)

@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgesearch.sandbox import launcher, seccomp
+from edgesearch.sandbox import kernel, launcher, seccomp
 from edgesearch.sandbox.base import Completed, Limits, SandboxInfo
 from edgesearch.sandbox.supervise import supervise
 
@@ -67,7 +67,7 @@ def _in_namespaces(argv: Sequence[str], limits: Limits, directory: str) -> list[
 
 def _under_rules(argv: Sequence[str], limits: Limits, directory: str) -> list[str]:
     refused = [seccomp.ESCAPES, seccomp.METADATA, seccomp.LASTING]
-    if launcher.landlock_version() < _SCOPED_LANDLOCK:
+    if kernel.landlock_version() < _SCOPED_LANDLOCK:
         refused.append(seccomp.SIGNALS)
     return _launched(argv, limits, writable=directory, refused=seccomp.build(*refused))
 
@@ -81,8 +81,7 @@ def _launched(
 ) -> list[str]:
     """The command that gives up rights and then becomes another; `is_watched` ends it with this process."""
     parent = str(os.getpid()) if is_watched else "0"
-    script = str(Path(launcher.__file__).resolve())
-    return [sys.executable, "-I", "-S", script, parent, _rlimits(limits), writable, refused.hex(), *argv]
+    return [sys.executable, *launcher.START, parent, _rlimits(limits), writable, refused.hex(), *argv]
 
 
 def _rlimits(limits: Limits) -> str:
@@ -118,7 +117,7 @@ TIERS: dict[str, Tier] = {
             is_isolating=True,
             caution="it can read every file that you can, and fill the disk while it runs",
         ),
-        lambda: launcher.landlock_version() >= _LEAST_LANDLOCK and bool(seccomp.build(seccomp.ESCAPES)),
+        lambda: kernel.landlock_version() >= _LEAST_LANDLOCK and bool(seccomp.build(seccomp.ESCAPES)),
         _under_rules,
     ),
     "limits": Tier(

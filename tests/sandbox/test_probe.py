@@ -61,7 +61,7 @@ def test_a_bwrap_that_is_installed_but_fails_is_passed_over(monkeypatch: pytest.
 
 
 def test_a_kernel_without_landlock_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiers.launcher, "landlock_version", lambda: 2)
+    monkeypatch.setattr(tiers.kernel, "landlock_version", lambda: 2)
     assert probe.flaw("landlock") == "not on this machine"
 
 

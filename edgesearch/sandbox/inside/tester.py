@@ -1,0 +1,207 @@
+"""The process that runs tests: it holds what they expect, and calls the program in another process.
+
+    <- {"setup": "...", "tests": ["assert f([1, 2]) == 3", ...], "functions": ["f"], "ends_early": true}
+    -> {"test": 0, "called": true}     once a test calls a function
+    -> {"test": 0, "status": "passed", "reason": ""}
+    -> {"end": true}
+
+The functions are stand-ins: a call goes over as plain values, and so does what it returns or raises. A program that
+breaks off, or answers with what is no value, fails the test in a way that the test cannot catch by mistake
+(`ProgramFailed` is no `Exception`).
+
+Not covered: what the program does (candidate.py), limits (confine.py), what becomes of the results (broker.py).
+"""
+
+import builtins
+import sys
+from collections.abc import Callable, Sequence
+from traceback import walk_tb
+from types import FrameType
+from typing import Any
+
+from . import frames, values
+from .candidate import MAX_CALL_BYTES, MAX_MESSAGE
+
+MAX_TESTS_BYTES = 256 << 20
+MAX_REPLY_BYTES = 64 << 20
+ENDED = "the program ended"
+"""The reason where the program's process is gone; the broker knows more about that."""
+_NAME, _TEST = "tests", "<test>"
+
+
+class ProgramFailed(BaseException):
+    """The program gave no answer that a test could look at."""
+
+
+class TestAtFault(BaseException):
+    """The test asks for what no program could be asked."""
+
+
+class Program:
+    """The program's end of the talk, as seen from the tests."""
+
+    def __init__(self, fd: int, began: Callable[[], None]) -> None:
+        """Takes the socket over.
+
+        Args:
+            fd: of the socket.
+            began: is told of the first call after each `forget`.
+        """
+        self._fd, self._began = fd, began
+        self._num_calls = 0
+        self.is_called = False
+
+    def stand_in(self, name: str) -> Callable[..., Any]:
+        """What tests call in place of a function of that name."""
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self._call(name, list(args), kwargs)
+
+        call.__name__ = call.__qualname__ = name
+        return call
+
+    def _call(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        if not self.is_called:
+            self.is_called = True
+            self._began()
+        self._num_calls += 1
+        head = b'{"id": %d, "name": "%s", "args": ' % (self._num_calls, name.encode("ascii", "backslashreplace"))
+        try:
+            request = head + values.encode(args) + b', "kwargs": ' + values.encode(kwargs) + b"}"
+        except values.Unspeakable as error:
+            raise TestAtFault(f"the test passes what cannot be sent to a program: {error}") from None
+        if len(request) > MAX_CALL_BYTES:
+            raise TestAtFault("the test passes more than can be sent to a program")
+        try:
+            frames.send_bytes(self._fd, request)
+            reply = frames.receive(self._fd, MAX_REPLY_BYTES)
+        except (frames.FrameError, OSError) as error:
+            raise ProgramFailed("it returned too much" if str(error) == "too large" else ENDED) from None
+        return _result(reply, self._num_calls)
+
+
+def _result(reply: Any, number: int) -> Any:
+    """What a call returned; raises what it raised."""
+    if not isinstance(reply, dict) or reply.get("id") != number:
+        raise ProgramFailed("it answered a call with what is no answer")
+    if "unusable" in reply:
+        raise ProgramFailed(str(reply["unusable"])[:MAX_MESSAGE])
+    if "raised" in reply:
+        raise _raised(reply["raised"])
+    try:
+        return values.decode(reply["value"])
+    except (KeyError, ValueError):
+        raise ProgramFailed("it answered a call with what is no value") from None
+
+
+def _raised(told: Any) -> BaseException:
+    """An exception of the language's own as such, so that a test may expect it; all else fails the test."""
+    if not isinstance(told, list) or len(told) != 3:
+        return ProgramFailed("it answered a call with what is no answer")
+    name, text, described = (str(part)[:MAX_MESSAGE] for part in told)
+    kind = getattr(builtins, name, None)
+    if isinstance(kind, type) and issubclass(kind, Exception):
+        try:
+            return kind(text)
+        except TypeError:  # some want more than a message
+            return ProgramFailed(f"it raised {described}")
+    return ProgramFailed(f"it raised {described}")
+
+
+def serve(program_fd: int, told_fd: int) -> None:
+    """Runs the tests that come over `told_fd`, and tells there what came of each."""
+    job = frames.receive(told_fd, MAX_TESTS_BYTES)
+    told = _Told(told_fd)
+    program = Program(program_fd, told.called)
+    stand_ins = {name: program.stand_in(name) for name in job["functions"]}
+    module = type(sys)(_NAME)
+    sys.modules[_NAME] = module
+    names = module.__dict__
+    reason = _fault(job["setup"], "<setup>", names)
+    if reason:
+        told.result("error", f"the setup of the tests fails: {reason}")
+        return
+    names |= stand_ins
+    _run(job["tests"], names, program, told, stand_ins, ends_early=job["ends_early"])
+    frames.send(told_fd, {"end": True})
+
+
+def _run(
+    tests: Sequence[str],
+    names: dict[str, Any],
+    program: Program,
+    told: "_Told",
+    stand_ins: dict[str, Any],
+    *,
+    ends_early: bool,
+) -> None:
+    names.setdefault("candidate", next(iter(stand_ins.values())))
+    for test in tests:
+        program.is_called = False
+        status, reason = _tested(test, names, program)
+        told.result(status, reason)
+        names |= stand_ins  # a test may have defined one itself
+        if ends_early and status != "passed":
+            return
+
+
+def _tested(test: str, names: dict[str, Any], program: Program) -> tuple[str, str]:
+    try:
+        code = compile(test, _TEST, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        return "error", f"the test cannot be read: {_described(error)}"
+    try:
+        exec(code, names)  # noqa: S102
+    except ProgramFailed as failure:
+        return "failed", str(failure)
+    except TestAtFault as fault:
+        return "error", str(fault)
+    except BaseException as error:
+        if not program.is_called:
+            return "error", f"the test fails before it calls the program: {_described(error)}"
+        return "failed", _shown(error, test)
+    if not program.is_called:
+        return "error", "the test calls no function of the program"
+    return "passed", ""
+
+
+def _fault(source: str, name: str, names: dict[str, Any]) -> str:
+    """What is wrong with a source; empty where it runs."""
+    try:
+        exec(compile(source, name, "exec", dont_inherit=True), names)  # noqa: S102
+    except BaseException as error:
+        return _described(error)
+    return ""
+
+
+def _described(error: BaseException) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text}"[:MAX_MESSAGE] if text else type(error).__name__
+
+
+def _shown(error: BaseException, test: str) -> str:
+    """What a test raised; where an assertion says nothing, the line that it is on."""
+    line = next((at for frame, at in reversed([*walk_tb(error.__traceback__)]) if _is_of_test(frame)), 0)
+    if str(error) or not line:
+        return _described(error)
+    return f"{type(error).__name__}: {test.splitlines()[line - 1].strip()}"[:MAX_MESSAGE]
+
+
+def _is_of_test(frame: FrameType) -> bool:
+    return frame.f_code.co_filename == _TEST
+
+
+class _Told:
+    """What is told of the tests, in order."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd, self._index = fd, 0
+
+    def called(self) -> None:
+        """The test that runs has called a function."""
+        frames.send(self._fd, {"test": self._index, "called": True})
+
+    def result(self, status: str, reason: str) -> None:
+        """The test that ran has a result."""
+        frames.send(self._fd, {"test": self._index, "status": status, "reason": reason})
+        self._index += 1
