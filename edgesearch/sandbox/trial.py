@@ -24,7 +24,13 @@ MAX_SOURCE_BYTES = 1 * MIB
 """Of a program; a longer one fails. Tests may have `MAX_TESTS_BYTES`."""
 MAX_TESTS_BYTES = 32 * MIB
 LIMITS = Limits(
-    wall_s=60.0, cpu_s=3.0, memory_bytes=1024 * MIB, file_bytes=1, output_bytes=64 * 1024, num_files=32, num_processes=1
+    wall_s=120.0,
+    cpu_s=10.0,
+    memory_bytes=1024 * MIB,
+    file_bytes=1,
+    output_bytes=64 * 1024,
+    num_files=32,
+    num_processes=1,
 )
 """For each of the two processes of a trial. The wall clock only ends what sleeps or waits."""
 

@@ -83,7 +83,8 @@ def _bubblewrap() -> list[str]:
     view = [part for path in _readable() for part in ("--ro-bind-try", path, path)]
     devices = [part for path in _DEVICES for part in ("--dev-bind", path, path)]
     room = ["--size", str(_ROOM_BYTES), "--tmpfs", "/tmp", "--remount-ro", "/tmp", "--remount-ro", "/"]  # noqa: S108
-    cut_off = ["--unshare-all", "--new-session", "--cap-drop", "ALL", "--chdir", "/"]
+    # No --new-session: it is in one already, and must stay in the group of processes that is killed at its end.
+    cut_off = ["--unshare-all", "--cap-drop", "ALL", "--chdir", "/"]
     inner = _own(is_isolated=True, readable=None)
     return [shutil.which("bwrap") or "bwrap", *cut_off, *view, *devices, *room, "--", *inner]
 

@@ -30,6 +30,8 @@ from .confine import Walls
 
 MAX_TRIAL_BYTES = 512 << 20
 _MAX_TOLD_BYTES = 16_384
+_NEARLY = 0.8
+"""Share of the limit of processor time from which on an end by signal 9 is by it: the kernel counts in two ways."""
 _TO_END_S = 5.0
 """For a child that was killed to be gone."""
 _IN, _OUT = 0, 1
@@ -101,6 +103,7 @@ def main(setting: Setting) -> NoReturn:
     plain = seccomp.build_plain() if setting.is_isolated and sys.platform == "linux" else b""
     _give_up(setting)
     walls = Walls(plain, setting.is_isolated)
+    zygote.import_usual()
     programs = Forker(lambda files: candidate.serve(files[0]), walls)
     tests = Forker(lambda files: tester.serve(files[0], files[1]), walls, [programs])
     frames.send(_OUT, {"ready": True})
@@ -222,7 +225,7 @@ def _how(end: dict[str, Any], cpu_s: int) -> str:
 
 def _ending(end: dict[str, Any], cpu_s: int) -> str:
     status = end["ended"]
-    if status == -9 and end["cpu_s"] >= 0.9 * cpu_s:
+    if status == -9 and end["cpu_s"] >= _NEARLY * cpu_s:
         return f"it used its {math.ceil(cpu_s)} s of processor time"
     if status < 0:
         return f"signal {-status}"

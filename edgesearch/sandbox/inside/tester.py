@@ -13,6 +13,7 @@ Not covered: what the program does (candidate.py), limits (confine.py), what bec
 """
 
 import builtins
+import json
 import sys
 from collections.abc import Callable, Sequence
 from traceback import walk_tb
@@ -26,6 +27,8 @@ MAX_TESTS_BYTES = 256 << 20
 MAX_REPLY_BYTES = 64 << 20
 ENDED = "the program ended"
 """The reason where the program's process is gone; the broker knows more about that."""
+_ENDS_LOOPS = (StopIteration, StopAsyncIteration)
+"""In a test that maps a function over values they would end the loop as if all had been well."""
 _NAME, _TEST = "tests", "<test>"
 
 
@@ -50,6 +53,13 @@ class Program:
         self._fd, self._began = fd, began
         self._num_calls = 0
         self.is_called = False
+        """Whether the test that runs has called a function."""
+        self.failure = ""
+        """Why the program gave a call of this test no answer; empty where it did. A bare `except` cannot undo it."""
+
+    def forget(self) -> None:
+        """Begins with another test."""
+        self.is_called, self.failure = False, ""
 
     def stand_in(self, name: str) -> Callable[..., Any]:
         """What tests call in place of a function of that name."""
@@ -61,23 +71,41 @@ class Program:
         return call
 
     def _call(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        if not self.is_called:
-            self.is_called = True
+        try:
+            return self._answered(self._request(name, args, kwargs))
+        except ProgramFailed as failure:
+            self.failure = str(failure)
+            raise
+
+    def _request(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> bytes:
+        """The call as a message; what cannot be sent is the program's own where it has answered before."""
+        is_first, self.is_called = not self.is_called, True
+        if is_first:
             self._began()
         self._num_calls += 1
-        head = b'{"id": %d, "name": "%s", "args": ' % (self._num_calls, name.encode("ascii", "backslashreplace"))
+        head = b'{"id": %d, "name": %s, "args": ' % (self._num_calls, json.dumps(name).encode("ascii"))
         try:
             request = head + values.encode(args) + b', "kwargs": ' + values.encode(kwargs) + b"}"
         except values.Unspeakable as error:
-            raise TestAtFault(f"the test passes what cannot be sent to a program: {error}") from None
+            raise _unsent(is_first, str(error)) from None
         if len(request) > MAX_CALL_BYTES:
-            raise TestAtFault("the test passes more than can be sent to a program")
+            raise _unsent(is_first, "it is too large")
+        return request
+
+    def _answered(self, request: bytes) -> Any:
         try:
             frames.send_bytes(self._fd, request)
             reply = frames.receive(self._fd, MAX_REPLY_BYTES)
         except (frames.FrameError, OSError) as error:
             raise ProgramFailed("it returned too much" if str(error) == "too large" else ENDED) from None
         return _result(reply, self._num_calls)
+
+
+def _unsent(is_first: bool, reason: str) -> BaseException:
+    """Of a call that cannot be made."""
+    if is_first:
+        return TestAtFault(f"the test passes what cannot be sent to a program: {reason}")
+    return ProgramFailed(f"what it returned cannot be passed on to it: {reason}")
 
 
 def _result(reply: Any, number: int) -> Any:
@@ -100,7 +128,7 @@ def _raised(told: Any) -> BaseException:
         return ProgramFailed("it answered a call with what is no answer")
     name, text, described = (str(part)[:MAX_MESSAGE] for part in told)
     kind = getattr(builtins, name, None)
-    if isinstance(kind, type) and issubclass(kind, Exception):
+    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, _ENDS_LOOPS):
         try:
             return kind(text)
         except TypeError:  # some want more than a message
@@ -137,7 +165,7 @@ def _run(
 ) -> None:
     names.setdefault("candidate", next(iter(stand_ins.values())))
     for test in tests:
-        program.is_called = False
+        program.forget()
         status, reason = _tested(test, names, program)
         told.result(status, reason)
         names |= stand_ins  # a test may have defined one itself
@@ -157,9 +185,13 @@ def _tested(test: str, names: dict[str, Any], program: Program) -> tuple[str, st
     except TestAtFault as fault:
         return "error", str(fault)
     except BaseException as error:
+        if program.failure:
+            return "failed", program.failure
         if not program.is_called:
             return "error", f"the test fails before it calls the program: {_described(error)}"
         return "failed", _shown(error, test)
+    if program.failure:
+        return "failed", program.failure
     if not program.is_called:
         return "error", "the test calls no function of the program"
     return "passed", ""

@@ -50,8 +50,6 @@ def run(control: socket.socket, work: Work, walls: Walls) -> NoReturn:
         work: of every child.
         walls: around every child.
     """
-    for name in USUAL:
-        importlib.import_module(name)
     woken = _wake_for_children()
     gc.collect()
     gc.freeze()  # what is never looked at stays shared with the children
@@ -75,6 +73,12 @@ def run(control: socket.socket, work: Work, walls: Walls) -> NoReturn:
         for name in request["preload"]:
             _preload(name)
         child = _forked(control, files, work, Bounds(*request["bounds"]), walls)
+
+
+def import_usual() -> None:
+    """Imports what programs usually need; done once, before the zygotes are forked."""
+    for name in USUAL:
+        importlib.import_module(name)
 
 
 def _preload(name: str) -> None:
