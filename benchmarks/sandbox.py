@@ -29,8 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--cold", type=int, default=60, help="starts of each sandbox")
     parser.add_argument("--warm", type=int, default=1000, help="trials in a started one")
+    parser.add_argument("--quick", action="store_true", help="a few of each, to see that it works")
     add_record_option(parser)
     args = parser.parse_args(arguments)
+    if args.quick:
+        args.cold, args.warm = 3, 10
     report = Report("sandbox")
     tiers = [name for name, tier in WORKER_TIERS.items() if tier.info.is_isolating]
     working = [name for name in tiers if probe.flaw_for_programs(name) is None]
