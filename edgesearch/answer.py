@@ -1,7 +1,11 @@
-r"""Final answers: extract one from a solution, normalise it, compare two, and vote among many.
+r"""Answers: extract one from a solution, normalise it, compare two, and vote among many.
 
 Why: a solver writes `\dfrac12`, `0.50` and `$\frac{1}{2}$` for one value. Votes and grades must see one
 answer, and a wrong answer must never pass for a right one, so every rule here is exact and stated.
+
+An answer is a final answer, or where code was asked for a whole program. A program ends in "\n" and an extracted final
+answer does not (`is_program`); programs are read and compared by program.py, and none of the rules for final answers
+touch them.
 
 Not covered: symbolic algebra (`\frac{1}{\sqrt2}` and `\frac{\sqrt2}{2}` differ, as do `1 \pm 2` and its two
 roots), unit conversion (a unit after a number is dropped, never converted: `5 cm` equals `5 m`), number bases
@@ -25,6 +29,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from edgesearch import program
+from edgesearch.types import Prompt
+
 MAX_ANSWER_CHARS = 2_000
 MAX_DIGITS = 400
 MAX_DEPTH = 8
@@ -46,8 +53,19 @@ _MARKERS = (
 )
 _SPACE_AFTER_MARKER = re.compile(r"[\s:=*]*")
 _DELIMITED = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_DEFINES = re.compile(r"\b(?:def|class|lambda|import)\b")
 _PHRASE_END = re.compile(r"\.(?=\s|$)|\n|\s(?:because|since|where|which)\s|\sI hope\b")
 _LAST_NUMBER = re.compile(r"(?:(?<![\w)\]}])-)?(?<![\d.])(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:/\d+)?")
+
+
+def stated(prompt: Prompt, text: str) -> str | None:
+    """The answer that a solution of a prompt states: a program where code was asked for, else a final answer."""
+    return extract(text) if prompt.code is None else program.extract(text, prompt.code)
+
+
+def is_program(answer: str) -> bool:
+    r"""Whether an answer is a program: those end in "\n" and define something; extracted final answers are stripped."""
+    return answer.endswith("\n") and _DEFINES.search(answer) is not None
 
 
 def extract(text: str) -> str | None:
@@ -62,9 +80,9 @@ def extract(text: str) -> str | None:
 
 def extract_flexible(text: str) -> str | None:
     """As `extract`, and where no answer is stated, the last number in the text."""
-    stated = extract(text)
-    if stated is not None:
-        return stated
+    found = extract(text)
+    if found is not None:
+        return found
     numbers = _LAST_NUMBER.findall(text)
     return str(numbers[-1]).rstrip(",") if numbers else None
 
@@ -213,8 +231,11 @@ def normalise(answer: str) -> str:
     Drops math delimiters, `\left`, `\text{}`, spacing, a name before `=` or `\in`, currency and units, the
     signs of degree and percent, thousands separators; writes fractions as `\frac{a}{b}`, decimals without
     idle zeros, `(B)` as `B`. `1,234` is a number but `(1,234)` is a pair: inside brackets only `1{,}234` and
-    `1,\!234` hold separators. A text that would leave nothing is returned as it came, stripped.
+    `1,\!234` hold separators. A text that would leave nothing is returned as it came, stripped. A program is returned
+    as it came.
     """
+    if is_program(answer):
+        return answer
     text = answer.strip()
     if len(text) > MAX_ANSWER_CHARS:
         return text
@@ -441,13 +462,16 @@ def canonical(answer: str) -> str:
 
     A number, fraction, decimal or percentage becomes its exact rational (`-3/2`, `5`); tuples, intervals,
     unions and matrices are rewritten element by element, sets and bare lists also in one order; else the
-    normalised text. Rounding joins no classes here, as it is not transitive; `equivalent` adds it.
+    normalised text. Rounding joins no classes here, as it is not transitive; `equivalent` adds it. Programs are one
+    class where their syntax trees are equal (`program.canonical`).
     """
+    if is_program(answer):
+        return program.canonical(answer)
     return _key(_parse(normalise(answer)))
 
 
 def equivalent(a: str, b: str) -> bool:
-    r"""Whether two final answers are the same answer. Symmetric, reflexive, and never raises.
+    r"""Whether two answers are the same answer. Symmetric, reflexive, and never raises.
 
     - Numbers are compared as exact fractions. A decimal of at least `MIN_APPROXIMATE_DIGITS` (6) significant
       digits also equals a value that rounds or truncates to it: less than a unit of its last place away and
@@ -459,7 +483,10 @@ def equivalent(a: str, b: str) -> bool:
     - Brackets count: `(1,2]`, `[1,2]` and `(1,2)` differ. `\{1,2\}` and the bare list `1, 2` are one set,
       in any order, where repeats count. A part of a list is not the list.
     - Words are compared without case, variables with it.
+    - Programs are compared by `canonical`; no program is a final answer.
     """
+    if is_program(a) or is_program(b):
+        return canonical(a) == canonical(b)
     left, right = _parse(normalise(a)), _parse(normalise(b))
     return _key(left) == _key(right) or _is_close(left, right)
 

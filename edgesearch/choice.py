@@ -8,6 +8,10 @@ The confidence is the share of the vote that the answer holds among all candidat
 weighted by score where there are scores, or by how sure the solver was where the strategy asks for it. It is honest
 about agreement, not calibrated: 0.8 does not mean right four times in five. With a proof there is nothing to weigh: it
 is 1 for right and 0 for wrong.
+
+Programs hardly ever agree, and what tests say of each is worth more than agreement: where they have scores the best
+score is chosen, whatever the rule, and among equals a finished one and then the likeliest. Such a choice has no
+confidence: to pass the tests that can be seen is no probability of being right. Programs without scores vote.
 """
 
 from collections.abc import Sequence
@@ -25,11 +29,11 @@ class Choice:
     candidate: Candidate | None
     """None when there was none at all."""
     confidence: float | None
-    """In [0, 1]; None with no proof and fewer than two answers to compare."""
+    """In [0, 1]; None with no proof and fewer than two answers to compare, and for a program chosen by its score."""
     is_unscored: bool = False
     """Whether scores were wanted and no candidate had one."""
     share: float | None = None
-    """Of the vote that the answer holds, in [0, 1]; None with a proof, or fewer than two answers to compare."""
+    """Of the vote that the answer holds, in [0, 1]; None where there is a proof or no confidence."""
 
 
 def choose(candidates: Sequence[Candidate], selection: Selection) -> Choice:
@@ -49,6 +53,8 @@ def choose(candidates: Sequence[Candidate], selection: Selection) -> Choice:
 def _elected(answered: Sequence[Candidate], selection: Selection) -> Choice:
     """The choice among answers that nothing but scores and votes tells apart."""
     is_scored = any(candidate.score is not None for candidate in answered)
+    if is_scored and any(answer.is_program(candidate.answer or "") for candidate in answered):
+        return Choice(max(answered, key=_merit), None)
     vote = answer.vote([candidate.answer for candidate in answered], _weights(answered, selection))
     assert vote is not None  # at least one has an answer
     if selection == "best" and (is_scored or len(answered) == 1):
@@ -70,9 +76,15 @@ def _weights(answered: Sequence[Candidate], selection: Selection) -> list[float]
 
 def _rank(candidate: Candidate) -> tuple[bool, float, float]:
     """Finished first, then the verifier's score, then the solver's own mean log-probability."""
+    score, is_finished, logprob = _merit(candidate)
+    return is_finished, score, logprob
+
+
+def _merit(candidate: Candidate) -> tuple[float, bool, float]:
+    """The same for programs, of which a cut-off one may be whole: what passes its tests comes first."""
     beam = candidate.beam
     score = -1.0 if candidate.score is None else candidate.score
-    return beam.finish == "stop", score, beam.logprob / max(1, beam.num_tokens)
+    return score, beam.finish == "stop", beam.logprob / max(1, beam.num_tokens)
 
 
 def _share(vote: answer.Vote, chosen: str | None) -> float:

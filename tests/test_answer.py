@@ -18,7 +18,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edgesearch import answer as answer_module
-from edgesearch.answer import Vote, canonical, equivalent, extract, extract_flexible, normalise, vote
+from edgesearch.answer import (
+    Vote,
+    canonical,
+    equivalent,
+    extract,
+    extract_flexible,
+    is_program,
+    normalise,
+    stated,
+    vote,
+)
+from edgesearch.types import CodeSpec, Prompt
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "answers.json").read_text(encoding="utf-8"))
 PAIRS = [(case["a"], case["b"]) for case in GOLDEN["equivalent"]]
@@ -337,3 +348,47 @@ def test_distinct_math_500_targets_share_a_key_only_where_they_should() -> None:
         classes.setdefault(canonical(record["answer"]), set()).add(record["answer"])
     shared = {key for key, spellings in classes.items() if len(spellings) > 1}
     assert shared == {"90", "5", "{-2,1}", "120", "36", "1/4", "30", "10080", "15", r"2\sqrt{5}"}
+
+
+# ------------------------------------------------------------------------------------------------------- programs
+
+PROGRAM = "def half(x):\n    return 1/2 * x\n"
+SAME_PROGRAM = "def half(x):  # exact\n    return 1 / 2*x\n"
+OTHER_PROGRAM = "def half(x):\n    return 0.5 * x\n"
+
+
+def test_a_solution_states_a_program_where_code_was_asked_for_and_else_a_final_answer() -> None:
+    text = f"The answer is 5.\n```python\n{PROGRAM}```\n"
+    assert stated(Prompt("?"), text) == "5"
+    assert stated(Prompt("?", code=CodeSpec(("half",))), text) == PROGRAM
+    assert stated(Prompt("?", code=CodeSpec(("half",))), "The answer is 5.") is None
+
+
+def test_programs_are_compared_by_their_syntax_trees_alone() -> None:
+    assert is_program(PROGRAM)
+    assert not is_program(PROGRAM.strip())
+    assert normalise(PROGRAM) == PROGRAM
+    assert equivalent(PROGRAM, SAME_PROGRAM)
+    assert canonical(PROGRAM) == canonical(SAME_PROGRAM) != canonical(OTHER_PROGRAM)
+    assert not equivalent(PROGRAM, OTHER_PROGRAM)
+    assert not equivalent(PROGRAM, PROGRAM.strip())
+    assert not equivalent("half = lambda x: x / 2\n", "half = lambda x: 0.5 * x\n")
+
+
+def test_a_final_answer_with_a_line_end_is_still_one() -> None:
+    assert equivalent("42\n", "42")
+    assert equivalent("x = 1/2\n", "0.5")
+    assert not is_program("a class of 5")
+
+
+def test_programs_vote_by_their_syntax_trees() -> None:
+    found = vote([OTHER_PROGRAM, PROGRAM, None, SAME_PROGRAM])
+    assert found is not None
+    assert (found.answer, found.index, found.share) == (PROGRAM, 1, pytest.approx(2 / 3))
+
+
+@unhurried
+@given(st.text(max_size=200))
+def test_no_final_answer_that_is_extracted_is_a_program(text: str) -> None:
+    for found in (extract(text), extract_flexible(text)):
+        assert found is None or not is_program(found)

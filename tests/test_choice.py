@@ -214,3 +214,32 @@ def test_proofs_come_before_everything_else(
     assert choice.candidate.beam.proof is best
     if best is not None:
         assert choice.confidence == float(best)
+
+
+def program(name: str, *, comment: str = "") -> str:
+    return f"def {name}(x):{comment}\n    return x\n"
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_programs_with_scores_are_chosen_by_score_whatever_the_rule_and_without_a_confidence(
+    selection: Selection,
+) -> None:
+    many = [candidate(program("f"), 0.4, weight=9.0)] * 3
+    choice = choose([*many, candidate(program("g"), 0.5), candidate(program("h"))], selection)
+    assert choice.candidate is not None
+    assert choice.candidate.answer == program("g")
+    assert (choice.confidence, choice.share, choice.is_unscored) == (None, None, False)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_of_programs_with_equal_scores_a_finished_one_is_chosen_and_then_the_likeliest(selection: Selection) -> None:
+    cut, unlikely = candidate(program("f"), 1.0, "length", -0.1), candidate(program("g"), 1.0, logprob=-4)
+    likely = candidate(program("h"), 1.0, logprob=-2)
+    assert chosen([cut, unlikely, likely], selection) == (2, None)
+    assert chosen([candidate(program("f"), 0.9), cut], selection) == (1, None)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_programs_without_scores_vote_by_what_they_mean(selection: Selection) -> None:
+    candidates = [candidate(program("g")), candidate(program("f")), candidate(program("f", comment="  # so"))]
+    assert chosen(candidates, selection) == (1, pytest.approx(2 / 3))

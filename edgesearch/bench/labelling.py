@@ -338,7 +338,7 @@ class _Tree:
 
     def answer_of(self, beam: Beam) -> str | None:
         """What it states; one that was cut off states nothing."""
-        return answer.extract(beam.text) if beam.finish == "stop" else None
+        return answer.stated(beam.prompt, beam.text) if beam.finish == "stop" else None
 
     def values(self, solution: Beam, known: Mapping[str | None, bool]) -> list[float]:
         """For each step the share of its rollouts that are right; for the last, whether the solution is."""

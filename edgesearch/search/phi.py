@@ -136,7 +136,7 @@ def alignments(ends: Sequence[Beam]) -> list[float]:
 
 def _outcome(end: Beam) -> tuple[str, str]:
     """What a foresight comes to: its answer, or else its last step."""
-    stated = answer.extract(end.text) if end.finish == "stop" else None
+    stated = answer.stated(end.prompt, end.text) if end.finish == "stop" else None
     return ("step", " ".join(end.steps[-1].text.split())) if stated is None else ("answer", answer.canonical(stated))
 
 

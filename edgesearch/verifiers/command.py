@@ -4,10 +4,10 @@ For each solution the program is started once and given one JSON object on stdin
 
     {"schema_version": 1, "problem": "...", "text": "the solution", "answer": "..." or null, "steps": ["...", ...]}
 
-`answer` is what answer.py extracts. What the program answers is told in verdict.py: in short, an exit status of 0 for
-right and 1 for wrong, or {"score": 0.8} on stdout. The last step gets the solution's score, and so do the others where
-the program gives no `step_scores`. A program that fails is an error that says how, or the fallback score that the user
-named, with a warning.
+`answer` is what answer.py extracts: a final answer, or a program where code was asked for. What the program answers is
+told in verdict.py: in short, an exit status of 0 for right and 1 for wrong, or {"score": 0.8} on stdout. The last step
+gets the solution's score, and so do the others where the program gives no `step_scores`. A program that fails is an
+error that says how, or the fallback score that the user named, with a warning.
 
 The command is the user's, but what it reads was written by a model. So no shell takes part, the text goes through
 stdin only, and the program runs in the strongest sandbox that works here (sandbox/tiers.py), in an empty directory and
@@ -36,13 +36,10 @@ from edgesearch.sandbox.base import Completed, Limits, Sandbox
 from edgesearch.types import SCHEMA_VERSION, Beam, Prompt
 from edgesearch.verifiers.base import Judged, VerifierInfo
 from edgesearch.verifiers.fallback import Fallback, NoVerdict
+from edgesearch.verifiers.pace import Pace, new_tokens
 from edgesearch.verifiers.verdict import Verdict, last_line, read_verdict
 
 DEFAULT_LIMITS = Limits(wall_s=5.0, cpu_s=5.0)
-PACE_WEIGHT = 0.3
-"""Weight of the newest measurement in the moving average."""
-TYPICAL_TOKENS = 100
-"""Of a solution, for the pace before the first is judged."""
 _MAX_WORKERS = 8
 _SAMPLE_PROBLEM, _SAMPLE_STEPS = "What is 1+1?", ("1+1=2\n\n", "The answer is \\boxed{2}")
 _NOT_STARTED = (126, 127)
@@ -95,8 +92,7 @@ class CommandVerifier:
         self._warning = f"the checker {words[0]} is not isolated: {tier.caution}"
         self._verdicts: dict[int, dict[_Steps, Verdict]] = {}
         """By the prompt's id."""
-        self._is_paced = False
-        self._seconds_per_token = self._try()
+        self._pace = Pace(self._try())
         self._pool = ThreadPoolExecutor(num_workers or min(os.cpu_count() or 1, _MAX_WORKERS), "checker")
 
     @property
@@ -107,7 +103,7 @@ class CommandVerifier:
     @property
     def seconds_per_token(self) -> float:
         """Seconds per solution token: of the run at load, then of real runs, the newer the more."""
-        return self._seconds_per_token
+        return self._pace.seconds_per_token
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -160,36 +156,36 @@ class CommandVerifier:
             return Judged(beam, 0)
         is_paid = unpaid.pop((beam.prompt.id, _steps(beam)), None) is None
         scores = self._known(beam)[_steps(beam)].of_steps(len(beam.steps))
-        return Judged(beam.judged(scores[len(beam.scores) :]), 0 if is_paid else _new_tokens(beam))
+        return Judged(beam.judged(scores[len(beam.scores) :]), 0 if is_paid else new_tokens(beam))
 
     def _run(self, beams: Sequence[Beam]) -> None:
         """Has the program judge these, several at once, and keeps its verdicts."""
         if not beams:
             return
         started = self._clock()
-        futures = [self._pool.submit(self._verdict, beam.prompt.user, _steps(beam)) for beam in beams]
+        futures = [self._pool.submit(self._verdict, beam.prompt, _steps(beam)) for beam in beams]
         try:
             for beam, future in zip(beams, futures, strict=True):
                 self._known(beam)[_steps(beam)] = self._accepted(future.result())
         finally:
             for future in futures:  # after an error or Ctrl-C none of the rest is wanted
                 future.cancel()
-        self._measure(self._clock() - started, sum(map(_new_tokens, beams)) or TYPICAL_TOKENS * len(beams))
+        self._pace.measure(self._clock() - started, beams)
 
-    def _verdict(self, problem: str, steps: _Steps) -> Verdict | NoVerdict:
+    def _verdict(self, prompt: Prompt, steps: _Steps) -> Verdict | NoVerdict:
         """Runs the program on a solution; in a thread of the pool."""
         try:
-            return read_verdict(self._complete(problem, steps), len(steps))
+            return read_verdict(self._complete(prompt, steps), len(steps))
         except NoVerdict as failure:
             return failure
 
-    def _complete(self, problem: str, steps: _Steps) -> Completed:
+    def _complete(self, prompt: Prompt, steps: _Steps) -> Completed:
         text = "".join(steps)
         request = {
             "schema_version": SCHEMA_VERSION,
-            "problem": problem,
+            "problem": prompt.user,
             "text": text,
-            "answer": answer.extract(text),
+            "answer": answer.stated(prompt, text),
             "steps": steps,
         }
         return self._sandbox.run(self._argv, stdin=json.dumps(request).encode() + b"\n", limits=self._limits)
@@ -199,18 +195,12 @@ class CommandVerifier:
         return found if isinstance(found, Verdict) else Verdict(self._fallback.score(self._info.name, found))
 
     def _try(self) -> float:
-        """Seconds per token of a typical solution, after one run on a sample."""
+        """Seconds of one run, on a sample."""
         started = self._clock()
-        done = self._complete(_SAMPLE_PROBLEM, _SAMPLE_STEPS)
+        done = self._complete(Prompt(_SAMPLE_PROBLEM), _SAMPLE_STEPS)
         if done.exit_code in _NOT_STARTED:
             raise UsageError(f"the checker {self._argv[0]} cannot be run: {last_line(done.stderr) or done.ending}")
-        return max(self._clock() - started, 1e-6) / TYPICAL_TOKENS
-
-    def _measure(self, seconds: float, num_tokens: int) -> None:
-        pace = max(seconds, 1e-6) / num_tokens
-        weight = PACE_WEIGHT if self._is_paced else 1.0  # a sample says less than any real solution
-        self._seconds_per_token += weight * (pace - self._seconds_per_token)
-        self._is_paced = True
+        return self._clock() - started
 
 
 def _words(command: str | Sequence[str]) -> list[str]:
@@ -234,7 +224,3 @@ def _absolute(words: Sequence[str]) -> list[str]:
 
 def _steps(beam: Beam) -> _Steps:
     return tuple(step.text for step in beam.steps)
-
-
-def _new_tokens(beam: Beam) -> int:
-    return sum(len(step.token_ids) for step in beam.steps[len(beam.scores) :])

@@ -95,7 +95,7 @@ class ConsensusVerifier:
         if beam.is_alive:
             self._votes[beam.node] = votes
         else:
-            stated = answer.extract(beam.text)
+            stated = answer.stated(beam.prompt, beam.text)
             votes[beam.node] = None if stated is None else answer.canonical(stated)
         return votes
 
