@@ -3,6 +3,7 @@
     load("math500", limit=100)                       from the hub, 100 chosen by the seed
     load("gsm8k", data=Path("test.jsonl"))           from a local copy
     load("arithmetic", limit=1000, seed=7)           generated
+    load("humaneval", data=Path("HumanEval.jsonl.gz"))   programs as answers
 
 This module is only the registry: importing it imports no task.
 """
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING
 from edgesearch.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgesearch.tasks.base import Loader, Task
+    from edgesearch.tasks.base import Loader, Options, Task
+
+    References = Callable[[Options], dict[str, str]]
 
 
 def _gsm8k() -> Loader:
@@ -44,6 +47,30 @@ def _amc() -> Loader:
     return load
 
 
+def _humaneval() -> Loader:
+    from edgesearch.tasks.humaneval import load
+
+    return load
+
+
+def _humaneval_plus() -> Loader:
+    from edgesearch.tasks.humaneval_plus import load
+
+    return load
+
+
+def _mbpp() -> Loader:
+    from edgesearch.tasks.mbpp import load
+
+    return load
+
+
+def _mbpp_plus() -> Loader:
+    from edgesearch.tasks.mbpp_plus import load
+
+    return load
+
+
 def _arithmetic() -> Loader:
     from edgesearch.tasks.built_in import load
 
@@ -61,9 +88,46 @@ TASKS: dict[str, Callable[[], Loader]] = {
     "math500": _math500,
     "aime": _aime,
     "amc": _amc,
+    "humaneval": _humaneval,
+    "humaneval_plus": _humaneval_plus,
+    "mbpp": _mbpp,
+    "mbpp_plus": _mbpp_plus,
     "arithmetic": _arithmetic,
     "jsonl": _jsonl,
 }
+
+
+def _humaneval_references() -> References:
+    from edgesearch.tasks.humaneval import references
+
+    return references
+
+
+def _humaneval_plus_references() -> References:
+    from edgesearch.tasks.humaneval_plus import references
+
+    return references
+
+
+def _mbpp_references() -> References:
+    from edgesearch.tasks.mbpp import references
+
+    return references
+
+
+def _mbpp_plus_references() -> References:
+    from edgesearch.tasks.mbpp_plus import references
+
+    return references
+
+
+REFERENCES: dict[str, Callable[[], References]] = {
+    "humaneval": _humaneval_references,
+    "humaneval_plus": _humaneval_plus_references,
+    "mbpp": _mbpp_references,
+    "mbpp_plus": _mbpp_plus_references,
+}
+"""Of the tasks whose answers are programs."""
 
 
 def names() -> list[str]:
@@ -101,10 +165,7 @@ def load(
     """
     from edgesearch.tasks.base import Options
 
-    if name not in TASKS:
-        close = get_close_matches(name, TASKS, n=1)
-        hint = f"; did you mean {close[0]}?" if close else "."
-        raise UsageError(f"unknown task {name!r}{hint} Known: {', '.join(TASKS)}")
+    _check_name(name)
     options = Options(
         data=None if data is None else Path(data),
         split=split,
@@ -114,3 +175,29 @@ def load(
         prompt=prompt,
     )
     return TASKS[name]()(options)
+
+
+def references(name: str, *, data: str | Path | None = None) -> dict[str, str]:
+    """Reference programs of a task, by sample id: for checks of its data and its grader, and for nothing else.
+
+    Args:
+        name: such a task.
+        data: as in `load`.
+
+    Raises:
+        UsageError: the task has none, or the data cannot be used; names the line.
+        ModelNotFound, IntegrityError, EdgesearchError: see `load`.
+    """
+    from edgesearch.tasks.base import Options
+
+    _check_name(name)
+    if name not in REFERENCES:
+        raise UsageError(f"task {name} has no reference programs. Those that do: {', '.join(REFERENCES)}")
+    return REFERENCES[name]()(Options(data=None if data is None else Path(data)))
+
+
+def _check_name(name: str) -> None:
+    if name not in TASKS:
+        close = get_close_matches(name, TASKS, n=1)
+        hint = f"; did you mean {close[0]}?" if close else "."
+        raise UsageError(f"unknown task {name!r}{hint} Known: {', '.join(TASKS)}")

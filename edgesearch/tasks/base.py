@@ -4,7 +4,9 @@
     -> Sample(problem=Problem("Ann has 3 ...", id="gsm8k-test-0011"), target="18")       what a task file makes of it
     -> Task(name="gsm8k", split="test", prompt="boxed-1", grader="answer-1", ...)        what a run works through
 
-A task file states a `Definition` and how one row becomes a sample; the rest is in loading.py.
+A task file states a `Definition` and how one row becomes a sample; the rest is in loading.py. Where the answer is a
+program, the problem says what it must define and shows its visible tests (`Problem.code`), and the target is the source
+of the hidden ones.
 
 `Task.digest` says whether two tasks ask and grade the same: a resumed run refuses a task with another digest. It does
 not depend on where the data came from, so the hub's Parquet and a JSONL copy of it are one task.
@@ -24,7 +26,7 @@ from typing import Protocol
 from edgesearch import hub
 from edgesearch.errors import UsageError
 from edgesearch.tasks.prompts import prompt
-from edgesearch.types import Problem
+from edgesearch.types import CodeSpec, Problem
 
 MAX_ID_CHARS = 200
 
@@ -48,7 +50,7 @@ class Sample:
     problem: Problem
     """What is asked, the prompt's instruction included, and the sample's id; never the target."""
     target: str
-    """The reference answer, spelled as the grader reads it."""
+    """The reference answer, spelled as the grader reads it; Python source of the hidden tests for a program."""
     question: str
     """The problem as the data word it, without instruction; a grader that computes from the problem reads this."""
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -84,7 +86,10 @@ class Task:
     samples: tuple[Sample, ...]
     """In the data's order; ids are unique."""
     digest: str = field(init=False)
-    """SHA-256, in hexadecimal, of what is asked and how it is graded: ids, problems, targets, prompt and grader."""
+    """SHA-256, in hexadecimal, of what is asked and how it is graded: ids, problems, targets, prompt and grader.
+
+    Problems that ask for a program count with all that they say of it, their visible tests included.
+    """
 
     def __post_init__(self) -> None:
         if not self.samples:
@@ -135,7 +140,7 @@ class HubData:
     revision: str
     """The commit, 40 hexadecimal digits: a branch would move."""
     files: Mapping[str, hub.HubFile] = field(hash=False)
-    """By split; JSONL, or Parquet by its suffix."""
+    """By split; JSONL, or Parquet by its suffix. A split of the task that is not here is all of them, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +174,26 @@ class Loader(Protocol):
         ...
 
 
-def make_sample(sample_id: str, question: str, target: str, metadata: Mapping[str, str] | None = None) -> Sample:
+def make_sample(
+    sample_id: str,
+    question: str,
+    target: str,
+    metadata: Mapping[str, str] | None = None,
+    code: CodeSpec | None = None,
+) -> Sample:
     """A sample in the data's own words; `build` puts it into the prompt.
+
+    Args:
+        sample_id: unique within the task.
+        question: the problem as the data word it.
+        target: the reference answer, or the hidden tests of a program.
+        metadata: for tables.
+        code: what the program must be like, where one is the answer.
 
     Raises:
         UsageError: the id, question or target is empty or cannot be used.
     """
-    return Sample(Problem(question, sample_id), target.strip(), question, dict(metadata or {}))
+    return Sample(Problem(question, sample_id, code), target.strip(), question, dict(metadata or {}))
 
 
 def _check_id(sample_id: str) -> None:
@@ -206,7 +224,14 @@ def _first_repeated(ids: Iterable[str]) -> str | None:
 
 
 def _digest(task: Task) -> str:
-    samples = [[sample.id, sample.problem.text, sample.target] for sample in task.samples]
+    samples = [
+        [sample.id, sample.problem.text, sample.target, *_digested(sample.problem.code)] for sample in task.samples
+    ]
     content = {"grader": task.grader, "prompt": task.prompt, "samples": samples}
     canonical = json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _digested(code: CodeSpec | None) -> list[object]:
+    """Nothing without a program, so that the digests of runs that ask for answers stay what they are."""
+    return [] if code is None else [[list(code.functions), code.prefix, list(code.tests)]]

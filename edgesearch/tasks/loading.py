@@ -17,7 +17,6 @@ from edgesearch.errors import EdgesearchError, UsageError
 from edgesearch.tasks.base import Definition, HubData, Options, Sample, Source, Task
 from edgesearch.tasks.prompts import TaskPrompt, prompt
 from edgesearch.tasks.rows import Row, check_file, listed, parquet_reader, read_rows
-from edgesearch.types import Problem
 
 
 def load_rows(definition: Definition, options: Options, parse: Callable[[Row, str], Sample | None]) -> Task:
@@ -32,8 +31,32 @@ def load_rows(definition: Definition, options: Options, parse: Callable[[Row, st
         UsageError, ModelNotFound, IntegrityError, EdgesearchError: see `Loader`.
     """
     split = chosen_split(definition, options)
-    path, source = _place(definition, options, split)
-    return build(definition, options, source, _parsed(path, split, parse))
+    paths, source = _places(definition, options, split)
+    return build(definition, options, source, _parsed(paths, split, parse))
+
+
+def load_references(
+    definition: Definition, options: Options, parse: Callable[[Row], tuple[str, str]]
+) -> dict[str, str]:
+    """What the data hold beside the samples and no search may see, by sample id: solutions, for checks of the data.
+
+    Args:
+        definition: what the task is.
+        options: where its data are; the rest of them is not looked at.
+        parse: gives a row's id and its reference.
+
+    Raises:
+        UsageError, ModelNotFound, IntegrityError, EdgesearchError: see `Loader`.
+    """
+    paths, _ = _places(definition, options, chosen_split(definition, options))
+    return dict(_named(row, parse) for path in paths for row in read_rows(path))
+
+
+def _named(row: Row, parse: Callable[[Row], tuple[str, str]]) -> tuple[str, str]:
+    try:
+        return parse(row)
+    except UsageError as error:
+        raise UsageError(f"{row.where}: {error}") from error
 
 
 def chosen_split(definition: Definition, options: Options) -> str:
@@ -68,7 +91,7 @@ def build(definition: Definition, options: Options, source: Source, samples: Seq
 
 
 def _worded(sample: Sample, wording: TaskPrompt) -> Sample:
-    return replace(sample, problem=Problem(wording.render(sample.question), sample.id))
+    return replace(sample, problem=replace(sample.problem, text=wording.render(sample.question)))
 
 
 def _selected(samples: Sequence[Sample], options: Options) -> Sequence[Sample]:
@@ -92,10 +115,10 @@ def _of_ids(samples: Sequence[Sample], ids: Sequence[str]) -> list[Sample]:
     return [sample for sample in samples if sample.id in ids]
 
 
-def _parsed(path: Path, split: str, parse: Callable[[Row, str], Sample | None]) -> list[Sample]:
+def _parsed(paths: Sequence[Path], split: str, parse: Callable[[Row, str], Sample | None]) -> list[Sample]:
     places: dict[str, str] = {}
     samples: list[Sample] = []
-    for row in read_rows(path):
+    for row in (row for path in paths for row in read_rows(path)):
         try:
             sample = parse(row, split)
         except UsageError as error:
@@ -107,17 +130,18 @@ def _parsed(path: Path, split: str, parse: Callable[[Row, str], Sample | None]) 
         places[sample.id] = row.where
         samples.append(sample)
     if not samples:
-        raise UsageError(f"{path.name} has no samples of the split {split!r}; check that it is the right file")
+        raise UsageError(f"{paths[0].name} has no samples of the split {split!r}; check that it is the right file")
     return samples
 
 
-def _place(definition: Definition, options: Options, split: str) -> tuple[Path, Source]:
+def _places(definition: Definition, options: Options, split: str) -> tuple[list[Path], Source]:
     if options.data is not None:
-        return options.data, _local_source(definition, options.data)
+        return [options.data], _local_source(definition, options.data)
     if definition.hub is None:
         raise UsageError(f"task {definition.name} reads a file of yours; give it with --data FILE")
     data = definition.hub
-    return _downloaded(data, data.files[split]), Source(data.repo, data.revision, definition.license)
+    files = [data.files[split]] if split in data.files else list(data.files.values())
+    return [_downloaded(data, file) for file in files], Source(data.repo, data.revision, definition.license)
 
 
 def _local_source(definition: Definition, path: Path) -> Source:

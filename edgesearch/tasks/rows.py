@@ -1,18 +1,22 @@
-"""Records of a data file: JSONL, or Parquet by its suffix. Nothing in them is trusted.
+"""Records of a data file: JSONL, a JSON array, or Parquet, by its suffix. Nothing in them is trusted.
 
     Row("gsm8k.jsonl", number=12, index=11, fields={"question": ..., "answer": ...})
 
-A data file may hold anything: sizes are bounded, nothing is evaluated, and an error names the line.
+A data file may hold anything: sizes are bounded, nothing is evaluated, and an error names the line. JSONL and JSON may
+be gzipped (.gz); their size counts unpacked.
 
-Not covered: compressed JSONL, data in several files.
+Not covered: data in several files.
 """
 
 from __future__ import annotations
 
+import gzip
 import importlib
+import io
 import itertools
 import json
 import math
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +26,11 @@ from edgesearch.errors import EdgesearchError, UsageError
 
 MAX_LINE_BYTES = 10_000_000
 MAX_FILE_BYTES = 1 << 30
+MAX_ARRAY_BYTES = 64 << 20
+"""Of a JSON array, which is read in one piece."""
 MAX_SAMPLES = 1_000_000
+_LOOK_BYTES = 512
+_Bytes = io.BufferedReader | gzip.GzipFile
 MAX_NAMED = 8
 """Names that an error message lists before it stops."""
 
@@ -34,31 +42,55 @@ class Row:
     file: str
     """The file's name, for messages."""
     number: int
-    """Of its line, or of its row in Parquet; from 1."""
+    """Of its line, of its row in Parquet, or of its record in a JSON array; from 1."""
     index: int
     """How many records come before it; blank lines do not count."""
     fields: Mapping[str, object] = field(hash=False)
+    unit: str = "line"
+    """What `number` counts."""
 
     @property
     def where(self) -> str:
         """For messages: `line 12 of test.jsonl`."""
-        unit = "row" if self.file.endswith(".parquet") else "line"
-        return f"{unit} {self.number} of {self.file}"
+        return f"{self.unit} {self.number} of {self.file}"
 
     def has(self, *names: str) -> bool:
         """Whether it has one of these fields, and not as null."""
         return any(self.fields.get(name) is not None for name in names)
 
-    def text(self, *names: str) -> str:
+    def text(self, *names: str, default: str | None = None) -> str:
         """The text of the first of these fields that is there.
+
+        Args:
+            names: of the fields.
+            default: where none is there; None if one must be.
 
         Raises:
             UsageError: none is there, or it is not text.
         """
+        if default is not None and not self.has(*names):
+            return default
         name, value = self._first(names)
         if not isinstance(value, str):
             raise UsageError(f"{name!r} must be text, not {_kind(value)}")
         return value
+
+    def texts(self, name: str, *, default: Sequence[str] | None = None) -> list[str]:
+        """The texts that a field lists.
+
+        Args:
+            name: of the field.
+            default: where it is not there; None if it must be.
+
+        Raises:
+            UsageError: it is not there, or no list of texts.
+        """
+        if default is not None and not self.has(name):
+            return list(default)
+        _, value = self._first([name])
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise UsageError(f"{name!r} must be a list of texts, not {_kind(value)}")
+        return list(value)
 
     def spelled(self, *names: str) -> str:
         """As `text`, and a number is spelled out: 27.0 is `27`.
@@ -92,17 +124,17 @@ def _spelled(value: float) -> str:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The records of a JSONL file, or of a Parquet file by its suffix.
+    """The records of a JSONL file, or by its suffix of a JSON array (.json) or a Parquet file.
 
-    JSONL is UTF-8 with one object a line; a byte order mark, blank lines and Windows line ends are fine.
+    JSONL is UTF-8 with one object a line; a byte order mark, blank lines and Windows line ends are fine. A .json file
+    that does not begin with [ is read as JSONL.
 
     Raises:
         UsageError: the file cannot be read, is too large, or a line is not UTF-8 or not an object; names the line.
         EdgesearchError: Parquet without the extra that reads it; holds the pip command.
     """
     check_file(path)
-    rows = _parquet_rows(path) if path.suffix == ".parquet" else _json_rows(path)
-    for row in rows:
+    for row in _parquet_rows(path) if path.suffix == ".parquet" else _json_rows(path):
         if row.index >= MAX_SAMPLES:
             raise UsageError(f"{path.name} has more than {MAX_SAMPLES:,} samples; split it into several files")
         yield row
@@ -121,20 +153,52 @@ def check_file(path: Path) -> None:
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
-    index = 0
     try:
-        with path.open("rb") as file:
-            for number in itertools.count(1):
-                line = file.readline(MAX_LINE_BYTES + 1)
-                if not line:
-                    return
-                where = f"line {number} of {path.name}"
-                text = _decoded(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, where)
-                if text.strip():
-                    yield Row(path.name, number, index, _object(text, where))
-                    index += 1
+        with _opened(path) as file:
+            yield from _array_rows(file, path) if _is_array(file, path) else _line_rows(file, path)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UsageError(f"{path} is not a gzip file that can be read ({error}); download it again") from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}); check the path given with --data") from error
+
+
+def _opened(path: Path) -> _Bytes:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+
+
+def _is_array(file: _Bytes, path: Path) -> bool:
+    start = file.peek(_LOOK_BYTES)[:_LOOK_BYTES].removeprefix(b"\xef\xbb\xbf").lstrip()
+    return ".json" in path.suffixes and start.startswith(b"[")
+
+
+def _line_rows(file: _Bytes, path: Path) -> Iterator[Row]:
+    index, num_bytes = 0, 0
+    for number in itertools.count(1):
+        line = file.readline(MAX_LINE_BYTES + 1)
+        if not line:
+            return
+        num_bytes += len(line)
+        if num_bytes > MAX_FILE_BYTES:
+            raise UsageError(f"{path} holds more than {MAX_FILE_BYTES:,} bytes; split it into several files")
+        where = f"line {number} of {path.name}"
+        text = _decoded(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, where)
+        if text.strip():
+            yield Row(path.name, number, index, _object(text, where))
+            index += 1
+
+
+def _array_rows(file: _Bytes, path: Path) -> Iterator[Row]:
+    content = file.read(MAX_ARRAY_BYTES + 1)
+    if len(content) > MAX_ARRAY_BYTES:
+        raise UsageError(f"{path} is larger than {MAX_ARRAY_BYTES:,} bytes; give it as JSONL, one object a line")
+    try:
+        values = json.loads(content.decode("utf-8-sig"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path.name} is not JSON in UTF-8 ({error}); download it again, or give JSONL") from None
+    for index, value in enumerate(values):
+        if not isinstance(value, dict):
+            raise UsageError(f"record {index + 1} of {path.name} is {_kind(value)}, not an object")
+        yield Row(path.name, index + 1, index, value, "record")
 
 
 def _decoded(line: bytes, where: str) -> str:
@@ -176,7 +240,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
             f"{path} holds more than {MAX_SAMPLES:,} rows or {MAX_FILE_BYTES:,} bytes; give a smaller file"
         )
     for index, record in enumerate(records):
-        yield Row(path.name, index + 1, index, record)
+        yield Row(path.name, index + 1, index, record, "row")
 
 
 def parquet_reader(name: str) -> Any:

@@ -27,7 +27,20 @@ from hypothesis import strategies as st
 from edgesearch import tasks
 from edgesearch.errors import EdgesearchError, IntegrityError, ModelNotFound, UsageError
 from edgesearch.hub import HubFile
-from edgesearch.tasks import aime, amc, built_in, gsm8k, jsonl, loading, math500, rows
+from edgesearch.tasks import (
+    aime,
+    amc,
+    built_in,
+    gsm8k,
+    humaneval,
+    humaneval_plus,
+    jsonl,
+    loading,
+    math500,
+    mbpp,
+    mbpp_plus,
+    rows,
+)
 from edgesearch.tasks.base import Definition, HubData, Options, Sample, Source, Task, make_sample
 from edgesearch.tasks.prompts import PROMPTS, TaskPrompt, prompt
 from edgesearch.tasks.rows import Row, read_rows
@@ -35,6 +48,26 @@ from edgesearch.types import Problem
 
 AOPS = "https://artofproblemsolving.com/wiki/index.php"
 MATH = {"level": 4, "subject": "Prealgebra", "solution": "..."}
+PROGRAMS: list[dict[str, object]] = [
+    {
+        "task_id": f"HumanEval/{number}",
+        "prompt": f'def {name}(x):\n    """Changes x.\n    >>> {name}(2)\n    {result}\n    """\n',
+        "entry_point": name,
+        "canonical_solution": f"    return {source}\n",
+        "test": f"\n\ndef check(candidate):\n    assert candidate(2) == {result}\n",
+    }
+    for number, (name, source, result) in enumerate([("double", "2 * x", 4), ("halve", "x // 2", 1)])
+]
+DESCRIPTIONS: list[dict[str, object]] = [
+    {
+        "task_id": 2 + number,
+        "prompt": "Write a function to change x.",
+        "code": f"def {name}(x):\n    return {source}\n",
+        "test_imports": [],
+        "test_list": [f"assert {name}(2) == {result}", f"assert {name}(0) == 0"],
+    }
+    for number, (name, source, result) in enumerate([("double", "2 * x", 4), ("halve", "x // 2", 1)])
+]
 ROWS: dict[str, list[dict[str, object]]] = {
     "gsm8k": [
         {"question": "Ann has 500 apples and gets as many again. How many?", "answer": "500*2=1000\n#### 1,000"},
@@ -55,6 +88,10 @@ ROWS: dict[str, list[dict[str, object]]] = {
         {"id": 1, "problem": "How many hours?", "answer": -1.0, "url": f"{AOPS}/2023_AMC_12B_Problems/Problem_1"},
         {"id": 0, "problem": "What is $m+n$?", "answer": 142.0, "url": f"{AOPS}/2022_AMC_12A_Problems/Problem_1"},
     ],
+    "humaneval": PROGRAMS,
+    "humaneval_plus": PROGRAMS,
+    "mbpp": DESCRIPTIONS,
+    "mbpp_plus": [row | {"test": "\n".join(map(str, row["test_list"]))} for row in DESCRIPTIONS],  # type: ignore[call-overload]
     "jsonl": [
         {"problem": "What is 3 + 4?", "answer": "7"},
         {"id": "q2", "question": "What is half of five?", "answer": 2.5, "level": 1, "subject": "halves"},
@@ -65,6 +102,16 @@ TARGETS = {
     "math500": [r"11\sqrt2", "6+9i"],
     "aime": ["25", "0"],
     "amc": ["27", "-1"],
+    "humaneval": [
+        "def check(candidate):\n    assert candidate(2) == 4\n\ncheck(double)",
+        "def check(candidate):\n    assert candidate(2) == 1\n\ncheck(halve)",
+    ],
+    "humaneval_plus": [
+        "def check(candidate):\n    assert candidate(2) == 4\n\ncheck(double)",
+        "def check(candidate):\n    assert candidate(2) == 1\n\ncheck(halve)",
+    ],
+    "mbpp": ["assert double(2) == 4\nassert double(0) == 0", "assert halve(2) == 1\nassert halve(0) == 0"],
+    "mbpp_plus": ["assert double(2) == 4\nassert double(0) == 0", "assert halve(2) == 1\nassert halve(0) == 0"],
     "jsonl": ["7", "2.5"],
 }
 FROM_FILES = list(ROWS)
@@ -114,7 +161,8 @@ class TestEveryTask:
             task = loaded(name, tmp_path, prompt=key)
             assert task.prompt == key
             for sample in task.samples:
-                assert sample.problem == Problem(wording.render(sample.question), sample.id)
+                asked = Problem(wording.render(sample.question), sample.id, sample.problem.code)
+                assert sample.problem == asked
 
     def test_is_the_same_each_time_it_is_loaded(self, name: str, tmp_path: Path) -> None:
         assert loaded(name, tmp_path) == loaded(name, tmp_path)
@@ -152,13 +200,14 @@ class TestEveryTask:
 
 
 def test_every_definition_has_the_name_it_is_registered_under() -> None:
-    modules = (gsm8k, math500, aime, amc, built_in, jsonl)
+    modules = (gsm8k, math500, aime, amc, humaneval, humaneval_plus, mbpp, mbpp_plus, built_in, jsonl)
     assert [module.DEFINITION.name for module in modules] == tasks.names()
     for module in modules:
         data = module.DEFINITION.hub
         assert module.DEFINITION.prompt in PROMPTS
         if data is not None:
-            assert list(data.files) == list(module.DEFINITION.splits)
+            whole = {"all"} if module is mbpp else set()
+            assert set(data.files) == set(module.DEFINITION.splits) - whole
             assert len(data.revision) == 40
             assert all(len(file.sha256 or "") == 64 for file in data.files.values())
 
@@ -187,7 +236,7 @@ def test_the_registry_imports_no_task() -> None:
 
 def test_the_target_never_sits_in_a_problem() -> None:
     sample = make_sample("a", "What is 6 * 7?", "42", {"level": "1"})
-    assert {field.name for field in fields(sample.problem)} == {"text", "id"}
+    assert {field.name for field in fields(sample.problem)} == {"text", "id", "code"}
     assert "42" not in sample.problem.text
 
 
@@ -284,7 +333,7 @@ def test_a_prompt_puts_the_problem_in_once_and_reads_nothing_in_it_as_a_template
 def test_the_wording_of_a_published_prompt_never_changes() -> None:
     """Edit none of these: a changed wording is a new version, with its own line here."""
     digests = {key: hashlib.sha256(wording.template.encode()).hexdigest()[:12] for key, wording in PROMPTS.items()}
-    assert digests == {"plain-1": "b3e27e83bd38", "boxed-1": "af8cf48678e4"}
+    assert digests == {"plain-1": "b3e27e83bd38", "boxed-1": "af8cf48678e4", "code-1": "af1ab8bc0a89"}
 
 
 def test_a_prompt_needs_one_place_for_the_problem_and_a_version() -> None:
