@@ -162,7 +162,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.workers < 1:
         parser.error("--workers must be at least 1")
-    if unknown := set(args.again) - set(search.names()):
+    if unknown := set(args.again) - set(search.general_names()):
         parser.error(f"--again: there is no strategy {', '.join(sorted(unknown))}")
     try:
         args.plan = _plan(args)

@@ -107,7 +107,7 @@ def _of(rows: Rows, strategy: str, n: int) -> Row | None:
 
 def _at_compared_n(rows: Rows, plan: Plan) -> Iterator[Figures]:
     rival = _of(rows, RIVAL, plan.compared_n)
-    for strategy in search.names():
+    for strategy in search.general_names():
         if strategy != RIVAL:
             n = 1 if strategy == "greedy" else plan.compared_n
             yield from _paired(_of(rows, strategy, n), rival)
@@ -135,7 +135,7 @@ def _at_one(rows: Rows) -> Figures:
     sample = _of(rows, "sample", 1)
     if sample is None:
         return {}
-    found = {strategy: _of(rows, strategy, 1) for strategy in search.names() if strategy != "sample"}
+    found = {strategy: _of(rows, strategy, 1) for strategy in search.general_names() if strategy != "sample"}
     return {
         strategy: round(
             float(np.mean([ours == theirs for ours, theirs in zip(row.texts, sample.texts, strict=True)])), 4
@@ -176,7 +176,7 @@ def _hard_half(rows: Rows, plan: Plan) -> Figures | None:
         return None
     hard = np.flatnonzero(difficulty.levels(rows.pass_at_1, 2) == 2)
     resamples = Resamples(len(hard))
-    ours = [_of(rows, strategy, plan.compared_n) for strategy in search.names() if _is_guided(strategy)]
+    ours = [_of(rows, strategy, plan.compared_n) for strategy in search.general_names() if _is_guided(strategy)]
     return {
         "problems": len(hard),
         "pass_at_1": round(float(rows.pass_at_1[hard].mean()), 4),

@@ -1,8 +1,9 @@
 """Scores for a driver: what is judged when, so that no step is read twice and no deadline is overrun.
 
 Beams that searches wait for are judged at once, all together; finished samples when enough of them share a call, or
-nothing is drawn any more. A beam is judged once, and so are beams that were drawn with the same tokens. A call that
-would outlast a deadline is not made.
+nothing is drawn any more. A verifier whose scores depend on all solutions of a problem gets them in one call, and those
+of a problem that still draws wait. A beam is judged once, and so are beams that were drawn with the same tokens. A call
+that would outlast a deadline is not made; one that can be cut short at the deadline is.
 
 Not covered: scoring itself (verifiers/), what follows from scores (search/, choice.py).
 """
@@ -15,7 +16,7 @@ from edgesearch.jobs import Job
 from edgesearch.search.base import Strategy
 from edgesearch.types import Beam
 from edgesearch.under_way import Key, RunningJob, RunningWave, final_s, new_tokens
-from edgesearch.verifiers.base import Verifier
+from edgesearch.verifiers.base import Verifier, is_bounded, judged_within
 
 _JUDGE_TOKENS = 1024
 """Solution tokens judged in one call at most, so that the clock is looked at in between."""
@@ -39,16 +40,24 @@ class Judging:
         """Whether what a strategy needs to have scored can be.
 
         Raises:
-            UsageError: there is no verifier, or none that scores steps.
+            UsageError: there is no verifier, none that scores steps, or tests are drawn for one that reads none.
         """
         if not strategy.needs_scores:
             return
         if self._verifier is None:
             raise UsageError(f"strategy {strategy.name} needs a verifier; use --verifier, or --strategy majority")
-        if strategy.is_stepwise and self._verifier.info.is_outcome:
+        info = self._verifier.info
+        if info.reads_tests and not strategy.draws_tests:
+            raise UsageError(f"verifier {info.name} needs tests that the solver writes; use --strategy codet")
+        if strategy.draws_tests and not info.reads_tests:
             raise UsageError(
-                f"strategy {strategy.name} needs step scores, and {self._verifier.info.name} scores whole solutions "
-                "only; use --strategy best_of_n or weighted"
+                f"strategy {strategy.name} has the solver write tests, and verifier {info.name} reads none; "
+                "use --verifier agreement"
+            )
+        if strategy.is_stepwise and info.is_outcome:
+            raise UsageError(
+                f"strategy {strategy.name} needs step scores, and {info.name} scores whole solutions only; "
+                "use --strategy best_of_n or weighted"
             )
 
     def reads_certainty(self, strategy: Strategy) -> bool:
@@ -94,13 +103,14 @@ class Judging:
             for key, beam in self.blocked(running, wave)
         }
         eager: dict[tuple[int, Key], tuple[RunningJob, RunningWave | None, Beam]] = {
-            (id(running), key): (running, None, beam) for running in jobs for key, beam in running.unjudged.items()
+            (id(running), key): (running, None, beam)
+            for running in jobs
+            if not (self._is_collective and running.num_under_way)
+            for key, beam in running.unjudged.items()
         }
-        if not blocked and is_drawing and len(eager) < _EAGER_BEAMS:
+        if not blocked and is_drawing and len(eager) < self._num_eager:
             return
-        waiting = list((eager | blocked).values())
-        waiting.sort(key=lambda each: each[0].job.deadline.at)
-        self._judge_in_time(waiting, jobs)
+        self._judge_in_time(list((eager | blocked).values()), jobs)
 
     def blocked(self, running: RunningJob, wave: RunningWave) -> Iterator[tuple[Key, Beam]]:
         """Beams without which a wave does not go on, each with what tells it from others."""
@@ -114,35 +124,52 @@ class Judging:
         self._judge_in_time([(running, None, beam) for beam in running.unjudged.values()], jobs)
 
     def _judge_in_time(self, waiting: _Waiting, jobs: Collection[RunningJob]) -> None:
-        """Judges call by call, as long as the deadlines allow."""
+        """Judges call by call, as long as the deadlines allow; what other solutions are judged by comes first."""
+        waiting.sort(key=lambda each: (each[0].job.deadline.at, not each[2].prompt.asks_tests))
         while waiting:
             batch, waiting = self._next_batch(waiting, jobs)
             if not batch:
                 return
-            self._judge(batch)
+            self._judge(batch, jobs)
 
     def _next_batch(self, waiting: _Waiting, jobs: Collection[RunningJob]) -> tuple[_Waiting, _Waiting]:
         """As many as fit one call and every job's deadline; beams that a deadline forbids are dropped."""
         assert self._verifier is not None
         pace = self.seconds(1)
+        least_pace = 0.0 if is_bounded(self._verifier) else pace
         batch: _Waiting = []
         tokens, time_left = 0, _others_left_s(waiting, jobs)
         for index, (running, _, beam) in enumerate(waiting):
             new = new_tokens([beam])
             left = min(time_left, running.job.deadline.remaining() - final_s(running.job.deadline) / 2)
-            if (tokens + new) * pace > left:
+            if (tokens + new) * least_pace > left:
                 continue
-            if batch and pace and tokens + new > _JUDGE_TOKENS:  # what takes no time sees all beams together
+            # What takes no time sees all beams together, and so does what compares them.
+            if batch and pace and tokens + new > _JUDGE_TOKENS and not self._is_collective:
                 return batch, waiting[index:]
             batch.append(waiting[index])
             tokens, time_left = tokens + new, left
         return batch, []
 
-    def _judge(self, batch: _Waiting) -> None:
+    @property
+    def _num_eager(self) -> int:
+        """Finished samples that are worth a call; a single one may end the search where a score can be enough."""
+        can_end = self._verifier is not None and self._verifier.info.enough is not None
+        return 1 if can_end else _EAGER_BEAMS
+
+    @property
+    def _is_collective(self) -> bool:
+        return self._verifier is not None and self._verifier.info.is_collective
+
+    def _judge(self, batch: _Waiting, jobs: Collection[RunningJob]) -> None:
         assert self._verifier is not None
-        judged_beams = self._verifier.judge([beam for _, _, beam in batch])
+        deadlines = [running.job.deadline for running, _, _ in batch]
+        own_left_s = min(deadline.remaining() - final_s(deadline) / 2 for deadline in deadlines)
+        left_s = min(own_left_s, _others_left_s(batch, jobs))
+        judged_beams = judged_within(self._verifier, [beam for _, _, beam in batch], left_s)
         for (running, wave, beam), judged in zip(batch, judged_beams, strict=True):
-            self._book_scores(running, wave, beam, judged.beam, judged.verified_tokens)
+            if judged.beam.is_judged:
+                self._book_scores(running, wave, beam, judged.beam, judged.verified_tokens)
         for running in {id(running): running for running, _, _ in batch}.values():
             running.usage = dataclasses.replace(running.usage, verifier_calls=running.usage.verifier_calls + 1)
 
@@ -191,7 +218,7 @@ class Judging:
 
     def cannot_judge(self, running: RunningJob) -> bool:
         """Whether the search waits for scores that the time left does not allow: waiting on is of no use."""
-        if running.num_under_way or self._verifier is None:
+        if running.num_under_way or self._verifier is None or is_bounded(self._verifier):
             return False
         waiting = [beam for wave in running.waves for _, beam in self.blocked(running, wave)]
         if not waiting:

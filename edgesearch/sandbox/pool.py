@@ -9,12 +9,15 @@ its worker twice has failed.
 Not covered: which sandbox (probe.py), what happens inside (inside/).
 """
 
+import math
 import os
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -57,6 +60,7 @@ class TrialPool:
         self._free: queue.LifoQueue[Worker | None] = queue.LifoQueue()
         for _ in range(self._num_workers):
             self._free.put(None)  # a place for one that is started when it is needed
+        self._at_work: set[Worker] = set()
         self._lock = threading.Lock()
         self._is_closed = False
         self._threads: ThreadPoolExecutor | None = None
@@ -71,8 +75,12 @@ class TrialPool:
         """Trials at once."""
         return self._num_workers
 
-    def run(self, trial: Trial) -> TrialResult:
+    def run(self, trial: Trial, *, until_s: float = math.inf) -> TrialResult:
         """Tries one program. Never raises for what program or tests do.
+
+        Args:
+            trial: the program and its tests.
+            until_s: when to give up, by `time.monotonic`; what runs then is ended, and its result `is_cut`.
 
         Raises:
             SandboxUnavailable: no worker can be started any more.
@@ -85,7 +93,10 @@ class TrialPool:
         tested: list[Tested] = []
         cpu_s = 0.0
         while True:
-            more, more_cpu_s, is_broken = self._run_from(trial, len(tested))
+            more, more_cpu_s, is_broken = self._run_from(trial, len(tested), until_s)
+            if time.monotonic() >= until_s:
+                cut = Tested("failed", "there was no time left to wait for it")
+                return TrialResult((*tested, cut)[: len(trial.tests)], len(trial.tests), cpu_s, is_cut=True)
             tested += more
             cpu_s += more_cpu_s
             if not is_broken or trial.ends_early or len(tested) >= len(trial.tests):
@@ -96,8 +107,12 @@ class TrialPool:
                 break
         return TrialResult(tuple(tested), len(trial.tests), cpu_s)
 
-    def run_all(self, trials: Iterable[Trial]) -> Iterator[TrialResult]:
+    def run_all(self, trials: Iterable[Trial], *, until_s: float = math.inf) -> Iterator[TrialResult]:
         """Tries programs side by side; results in the order given. Takes trials as it goes on, so they may be many.
+
+        Args:
+            trials: the programs and their tests.
+            until_s: of each, as in `run`.
 
         Raises:
             SandboxUnavailable: no worker can be started any more.
@@ -111,7 +126,7 @@ class TrialPool:
         waiting: deque[Future[TrialResult]] = deque()
         try:
             for trial in trials:
-                waiting.append(threads.submit(self.run, trial))
+                waiting.append(threads.submit(self.run, trial, until_s=until_s))
                 if len(waiting) >= _AHEAD * self._num_workers:
                     yield waiting.popleft().result()
             while waiting:
@@ -121,17 +136,19 @@ class TrialPool:
                 future.cancel()
 
     def close(self) -> None:
-        """Ends all workers; safe to call twice. Trials under way are waited for."""
+        """Ends all workers, and trials under way with them, which raise then; safe to call twice."""
         with self._lock:
             if self._is_closed:
                 return
             self._is_closed = True
+            for worker in self._at_work:
+                worker.kill()
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
         for _ in range(self._num_workers):
-            worker = self._free.get()
-            if worker is not None:
-                worker.close()
+            free = self._free.get()
+            if free is not None:
+                free.close()
 
     def __enter__(self) -> Self:
         return self
@@ -145,22 +162,35 @@ class TrialPool:
         if self._is_closed:
             raise UsageError("this pool is closed; make another TrialPool")
 
-    def _run_from(self, trial: Trial, first: int) -> tuple[list[Tested], float, bool]:
-        """Results of the tests from one on, as `Worker.run` has them."""
+    def _run_from(self, trial: Trial, first: int, until_s: float) -> tuple[list[Tested], float, bool]:
+        """Results of the tests from one on, as `Worker.run` has them; none where it is time to give up."""
         for _ in range(_MAX_LOST):
-            worker = self._free.get()
+            worker: Worker | None = self._free.get()
             try:
+                if time.monotonic() >= until_s:
+                    break
                 worker = worker or Worker(self._tier)
-                return worker.run(trial, first, self._limits)
-            except WorkerLost:
-                assert worker is not None
-                worker.close()
-                worker = None
-            except BaseException:
+                with self._busy(worker):
+                    return worker.run(trial, first, self._limits, until_s)
+            except BaseException as error:
                 if worker is not None:  # in the middle of a talk, so of no use any more
                     worker.close()
                 worker = None
-                raise
+                self._check_open()
+                if not isinstance(error, WorkerLost):
+                    raise
             finally:
                 self._free.put(worker)
         return [Tested("failed", "the program ends the worker that runs it")], 0.0, True
+
+    @contextmanager
+    def _busy(self, worker: Worker) -> Iterator[None]:
+        """Lets `close` find a worker that runs a trial."""
+        with self._lock:
+            self._check_open()
+            self._at_work.add(worker)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_work.discard(worker)

@@ -71,23 +71,26 @@ class Worker:
         """Of the process that was started."""
         return self._process.pid
 
-    def run(self, trial: Trial, first: int, limits: Limits) -> tuple[list[Tested], float, bool]:
+    def run(
+        self, trial: Trial, first: int, limits: Limits, until_s: float = math.inf
+    ) -> tuple[list[Tested], float, bool]:
         """Tries a program on its tests from one on.
 
         Args:
             trial: the program and its tests.
             first: the first test to run.
             limits: of the program's process, and of the tests'.
+            until_s: when to give up, by `time.monotonic`.
 
         Returns:
             Results of the tests that were run; the program's seconds of processor time; whether the last of these tests
             was not outlived by program or tests, so that those after it are still to be run.
 
         Raises:
-            WorkerLost: the worker ended.
+            WorkerLost: the worker ended, or it was given up.
         """
         job = _job(trial, first, limits)
-        until_s = time.monotonic() + limits.wall_s + _SLACK_S
+        until_s = min(until_s, time.monotonic() + limits.wall_s + _SLACK_S)
         self._send(job, until_s)
         reply = self._receive(until_s)
         try:
@@ -96,10 +99,15 @@ class Worker:
         except (KeyError, TypeError, ValueError):
             raise WorkerLost from None
 
-    def close(self) -> None:
-        """Ends it and all that it started; safe to call twice."""
+    def kill(self) -> None:
+        """Ends it and all that it started; from any thread, as long as it was not closed."""
         with contextlib.suppress(ProcessLookupError, PermissionError):  # all of it has ended (macOS says the latter)
             os.killpg(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Ends it and frees what it held; safe to call twice."""
+        if self._process.returncode is None:  # else its number may be another's by now
+            self.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert pipe is not None

@@ -23,6 +23,7 @@ MODULES = {
     "particle_gibbs": "gibbs",
     "mcts": "mcts",
     "uct": "uct",
+    "codet": "codet",
     "revision": "revision",
     "revision_vote": "revision",
     "budget_forcing": "budget_forcing",
@@ -37,6 +38,11 @@ MODULES = {
 def names() -> list[str]:
     """Names of all strategies."""
     return list(MODULES)
+
+
+def general_names() -> list[str]:
+    """Names of those that work on any problem, not only on such as ask for a program."""
+    return [name for name in MODULES if not strategy(name).draws_tests]
 
 
 def summaries() -> dict[str, str]:

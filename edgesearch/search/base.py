@@ -117,5 +117,7 @@ class Strategy:
     """Raises a ValueError that names the rule for n, m and options that do not go together."""
     rounds: Callable[[SearchConfig, Any], float] = one_round
     """How many solutions long it lasts, one after the other."""
+    draws_tests: bool = False
+    """Whether it also has the solver write tests (`Prompt.asks_tests`), which only some verifiers can read."""
     weigh: Callable[[Sequence[Candidate], SearchConfig, Any], Sequence[float]] | None = None
     """For the selection `confident`: what the vote of each candidate weighs, >= 0; where all are 0, each counts one."""

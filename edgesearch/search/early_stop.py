@@ -4,8 +4,9 @@ Dominance: no sample that is still being drawn can change the answer. It costs n
 ways: it holds as soon as no continuation gives another winner, and never before. A sample counts 1 in a majority vote
 and at most 1 in a weighted one, a score that is still missing may be anything in [0, 1], and a tie goes to the answer
 that appeared first, as in `answer.vote`. A search for the best score is decided by a finished solution with a score
-of 1: another may equal it, but not pass it. Votes weighted by confidence (DeepConf) are never decided so: a confidence
-has no upper bound, and each trace moves the threshold of the others.
+of 1: another may equal it, but not pass it. So is any search for a program: programs that have scores are chosen by
+them, and votes decide nothing. Votes weighted by confidence (DeepConf) are never decided so: a confidence has no upper
+bound, and each trace moves the threshold of the others.
 
 Confidence (adaptive consistency): the answer in the lead is the solver's most frequent one with at least a given
 probability. With v1 votes for it and v2 for the next, and a uniform prior over what share of the two is the leader's,
@@ -57,7 +58,7 @@ def verdict(
         return None
     if decided(candidates, num_left, selection):
         return "dominance"
-    if early_stop.confidence is None or selection == "best":
+    if early_stop.confidence is None or selection == "best" or _are_programs(candidates):
         return None
     return "confidence" if _confidence(candidates, selection) >= early_stop.confidence else None
 
@@ -70,7 +71,7 @@ def decided(candidates: Sequence[Candidate], num_left: int, selection: Selection
     """
     if any(candidate.beam.proof for candidate in candidates):
         return True
-    if selection == "best":
+    if selection == "best" or _are_programs(candidates):
         return any(each.score == 1 and each.beam.finish == "stop" for each in candidates if has_vote(each))
     votes = _votes(candidates, selection)
     if selection == "confident" or not votes:
@@ -102,6 +103,11 @@ _Votes = dict[str, list[float | None]]
 def has_vote(candidate: Candidate) -> bool:
     """Whether its answer counts among others: it states one, and no exact check has spoken."""
     return candidate.answer is not None and candidate.beam.proof is None
+
+
+def _are_programs(candidates: Sequence[Candidate]) -> bool:
+    """Whether what they state are programs; those of one problem all are, or none is."""
+    return any(answer.is_program(each.answer) for each in candidates if each.answer is not None)
 
 
 def _votes(candidates: Sequence[Candidate], selection: Selection) -> _Votes:

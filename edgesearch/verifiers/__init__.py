@@ -77,6 +77,20 @@ def _certainty(reference: "Reference", setting: "Setting") -> Verifier:
     return CertaintyVerifier(reference.argument or DEFAULT_KIND)
 
 
+def _tests(reference: "Reference", setting: "Setting") -> Verifier:
+    del reference
+    from edgesearch.verifiers.unit_tests import UnitTestsVerifier
+
+    return UnitTestsVerifier(sandbox=setting.sandbox)
+
+
+def _agreement(reference: "Reference", setting: "Setting") -> Verifier:
+    del reference
+    from edgesearch.verifiers.agreement import AgreementVerifier
+
+    return AgreementVerifier(sandbox=setting.sandbox)
+
+
 def _judge(reference: "Reference", setting: "Setting") -> Verifier:
     from edgesearch import catalog
     from edgesearch.engines.llama_cpp import LlamaCppEngine
@@ -134,6 +148,8 @@ VERIFIERS: dict[str, Kind] = {
     "format": Kind("FORMAT:MODEL", "a GGUF that reads a solution in a known format", _formatted),
     "certainty": Kind("certainty[:KIND]", "the solver's own certainty, free", _certainty),
     "consensus": Kind("consensus", "agreement among steps and among answers, free", _consensus),
+    "tests": Kind("tests", "for programs: the share of the problem's visible tests that are passed", _tests),
+    "agreement": Kind("agreement", "for programs: agreement with tests that the solver writes itself", _agreement),
     "judge": Kind("judge[@SCORE]:[MODE:]SOLVER", "another language model, which is asked for its verdict", _judge),
     "command": Kind("command[@SCORE]:COMMAND", "any program: its exit status, or JSON on its stdout", _command),
     "outcome": Kind("outcome:REF", "another verifier's score of the whole solution only", _outcome),

@@ -6,7 +6,7 @@ that each step is read once and forks share their past. A score is the verifier'
 Not covered: aggregating step scores (search/select.py), votes (answer.py).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,6 +33,15 @@ class VerifierInfo:
     """Whether it reads `Step.certainty`."""
     counts_copies: bool = False
     """Whether a score depends on how often a text was drawn, so that copies of it must all be judged."""
+    is_collective: bool = False
+    """Whether a score depends on all solutions of the problem.
+
+    Then they are judged together, once the search asks for their scores or nothing more is drawn.
+    """
+    reads_tests: bool = False
+    """Whether it judges by tests that the solver wrote (`Prompt.asks_tests`), which a search must draw for it."""
+    enough: float | None = None
+    """A score at which a solution needs no better, so that a search that has one may end; None for no such score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,27 @@ class Verifier(Protocol):
 def warnings_of(verifier: Verifier) -> tuple[str, ...]:
     """What a user should know of how it ran so far; only kinds that may fall back on something say any."""
     return tuple(getattr(verifier, "warnings", ()))
+
+
+def num_tests_of(verifier: Verifier, prompt: Prompt) -> int:
+    """Visible tests that it tries the programs of an open prompt on; 0 of verifiers that try none."""
+    count: Callable[[Prompt], int] | None = getattr(verifier, "num_tests", None)
+    return 0 if count is None else count(prompt)
+
+
+def is_bounded(verifier: Verifier) -> bool:
+    """Whether it can be told how long it may take (`judged_within`), so that any time left is worth a call."""
+    return hasattr(verifier, "judge_within")
+
+
+def judged_within(verifier: Verifier, beams: Sequence[Beam], seconds: float) -> list[Judged]:
+    """What a verifier says of beams; as they were come back those that it had no time for.
+
+    Most verifiers take about as long as they say they do. One that runs programs cannot know, and is told how long it
+    may take (`judge_within`).
+    """
+    within: Callable[[Sequence[Beam], float], list[Judged]] | None = getattr(verifier, "judge_within", None)
+    return verifier.judge(beams) if within is None else within(beams, seconds)
 
 
 def judged_by(part: Verifier, beams: Sequence[Beam]) -> list[Judged]:

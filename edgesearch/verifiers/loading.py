@@ -3,6 +3,8 @@
     auto                              the solver's own where one is known, else none, with a warning
     none                              nothing is scored
     consensus, certainty[:KIND]       free: agreement, the solver's own certainty
+    tests                             for programs: the problem's visible tests (unit_tests.py)
+    agreement                         for programs: tests that the solver writes itself (agreement.py)
     NAME, PATH, hf:OWNER/NAME         a model, as catalog.py finds it
     FORMAT:PATH.gguf, FORMAT:hf:...   a GGUF with nothing beside it that says how it reads a solution (prm_format.py)
     judge:[MODE:]SOLVER               a language model that is asked, named as a solver is (judge.py)
@@ -34,9 +36,13 @@ from edgesearch.verifiers.certainty import KINDS
 from edgesearch.verifiers.prm_format import PRESETS
 
 AUTO, NONE, MODEL = "auto", "none", "model"
-_BARE = (AUTO, NONE, "consensus")
+_BARE = (AUTO, NONE, "consensus", "tests", "agreement")
 """Take nothing after a colon."""
 _COMBINATIONS = ("product", "sum")
+_OF_PROGRAMS = ("tests", "agreement")
+"""Run what a solver writes."""
+_ALONE = ("agreement",)
+"""Can be no part of a combination: what they score is not one solution at a time."""
 _SUFFIXES = (".toml", *(f".{name}" for name in get_args(Format)))
 _RAW = ("command", "judge")
 """Take all that follows the colon as it is."""
@@ -66,6 +72,8 @@ class Setting:
     solver: SolverSpec
     engine: Engine
     """Runs the solver. A verifier may read what it says of itself; it stays its owner's."""
+    sandbox: str = "auto"
+    """What verifiers try programs in, as in `TrialPool`."""
 
     @property
     def usual_tokens(self) -> int:
@@ -85,13 +93,14 @@ class Loaded:
     """Sentences for the user."""
 
 
-def load(text: str, solver: SolverSpec, engine: Engine) -> Loaded:
+def load(text: str, solver: SolverSpec, engine: Engine, sandbox: str = "auto") -> Loaded:
     """Loads the verifier that a reference means.
 
     Args:
         text: the reference, as the module says.
         solver: whose drafts it will score.
         engine: what runs the solver.
+        sandbox: what programs are tried in, as in `TrialPool`; read only by the kinds that try any.
 
     Raises:
         EdgesearchError: the reference cannot be used, or a model is not found, damaged or does not fit.
@@ -105,7 +114,7 @@ def load(text: str, solver: SolverSpec, engine: Engine) -> Loaded:
             "name a process reward model for it with --verifier"
         )
         return Loaded(None, "consensus", (warning,))
-    verifier = open_verifier(reference, Setting(solver, engine))
+    verifier = open_verifier(reference, Setting(solver, engine, sandbox))
     return Loaded(verifier, verifier.info.name)
 
 
@@ -154,6 +163,11 @@ def reads_tokens(reference: Reference) -> bool:
     return path.suffix.lower() == ".onnx" and not path.with_name(TOKENIZER_FILE).is_file()
 
 
+def tries_programs(reference: Reference) -> bool:
+    """Whether it runs programs that a solver writes, and so needs a sandbox."""
+    return reference.kind in _OF_PROGRAMS or any(map(tries_programs, reference.parts))
+
+
 def parse(text: str) -> Reference:
     """Takes a reference apart; looks at no file.
 
@@ -173,7 +187,7 @@ def parse(text: str) -> Reference:
     if kind == "certainty":
         return _certainty(text, argument if colon else KINDS[0])
     if kind == "outcome":
-        return Reference(text, kind, parts=(_part(text, argument, ("outcome",)),))
+        return Reference(text, kind, parts=(_part(text, argument, ("outcome", *_ALONE)),))
     if kind in _COMBINATIONS:
         return _combination(text, kind, argument)
     if colon and not _is_place(text):
@@ -217,7 +231,8 @@ def _combination(text: str, kind: str, argument: str) -> Reference:
         )
     if len(set(texts)) < len(texts):
         raise UsageError(f"{text} names a verifier twice; name each once")
-    return Reference(text, kind, parts=tuple(_part(text, part, _COMBINATIONS) for part in texts), weights=weights)
+    refused = (*_COMBINATIONS, *_ALONE)
+    return Reference(text, kind, parts=tuple(_part(text, part, refused) for part in texts), weights=weights)
 
 
 def _part(whole: str, text: str, refused: Sequence[str]) -> Reference:

@@ -17,11 +17,11 @@ from edgesearch.sandbox.inside import values
 from edgesearch.sandbox.inside.values import Opaque, Unspeakable
 
 SCALARS = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.complex_numbers()
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary() | st.complex_numbers(allow_nan=False)
     | st.fractions() | st.decimals(allow_nan=False) | st.just(...)
 )  # fmt: skip
 HASHABLE = st.recursive(
-    SCALARS.filter(lambda value: value == value),
+    SCALARS,
     lambda inner: st.tuples(inner, inner) | st.frozensets(inner),
     max_leaves=8,
 )

@@ -241,3 +241,19 @@ def test_no_confidence_stops_a_search_for_the_best_score() -> None:
 def test_a_confidence_out_of_its_range_is_refused(confidence: float) -> None:
     with pytest.raises(ValueError, match=r"^confidence must be in \(0\.5, 1\), not "):
         EarlyStop(confidence)
+
+
+# -- programs ----------------------------------------------------------------------------------------------------------
+
+
+def test_votes_for_a_program_decide_nothing() -> None:
+    same = [sample("def f(): return 1\n", 0.5)] * 9
+    for selection in ("majority", "weighted", "best"):
+        assert verdict(same, 1, selection, EarlyStop(confidence=0.6)) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("selection", ["majority", "weighted", "best"])
+def test_a_finished_program_with_the_highest_score_decides_the_search(selection: Selection) -> None:
+    others = [sample("def f(): return 1\n", 0.5)] * 2
+    assert verdict([*others, sample("def f(): return 2\n", 1.0)], 9, selection, NEVER_SURE) == "dominance"
+    assert verdict([*others, sample("def f(): return 2\n", 1.0, finish="length")], 9, selection, NEVER_SURE) is None

@@ -10,7 +10,7 @@ PROBLEMS = (
     "Ana has 12 apples. Ben has 3 more than Ana. Cara has twice as many as Ben. How many apples does Cara have?",
     "Of 40 people 25 like tea and 18 like milk; 7 like both. How many like neither?",
 )
-SAMPLING = [name for name in search.names() if name != "greedy"]
+SAMPLING = [name for name in search.general_names() if name != "greedy"]
 REVISING = ("revision", "revision_vote")
 
 
@@ -38,7 +38,7 @@ def test_with_one_beam_every_strategy_is_one_sample(pipeline, name, seed):
     assert found.answer == alone.answer
 
 
-@pytest.mark.parametrize("name", search.names())
+@pytest.mark.parametrize("name", search.general_names())
 @pytest.mark.parametrize("n", [4, 16])
 def test_every_strategy_answers_and_counts_what_it_did(pipeline, name, n):
     solution = solved(pipeline, name, n)
@@ -76,13 +76,13 @@ def test_another_seed_draws_other_samples(pipeline, name):
     assert texts(first) != texts(other)
 
 
-@pytest.mark.parametrize("name", search.names())
+@pytest.mark.parametrize("name", search.general_names())
 def test_a_strategy_that_runs_out_of_time_still_answers_or_says_that_it_has_none(pipeline, name):
     solution = pipeline.solve(PROBLEMS[0], budget_s=0.05, strategy=name, n=16)
     assert solution.answer is not None or solution.finish in ("deadline", "length")
 
 
-@pytest.mark.parametrize("name", search.names())
+@pytest.mark.parametrize("name", search.general_names())
 def test_the_engine_holds_nothing_of_a_search_that_has_ended(pipeline, name):
     solved(pipeline, name, 4)
     assert not pipeline._engine._nodes

@@ -7,7 +7,7 @@ import pytest
 from edgesearch import search
 from edgesearch.errors import UsageError
 from edgesearch.search.base import Expand, SearchConfig
-from edgesearch.types import Beam, Prompt
+from edgesearch.types import Beam, CodeSpec, Prompt
 
 
 @pytest.mark.parametrize("name", search.names())
@@ -17,11 +17,16 @@ def test_every_strategy_has_its_name_a_summary_and_a_first_request(name: str) ->
     assert search.summaries()[name] == strategy.summary
     assert strategy.summary
     assert "\n" not in strategy.summary
-    root = Beam(Prompt("2 + 2?"))
+    root = Beam(Prompt("2 + 2?", code=CodeSpec(("add",))))
     request = next(strategy.run(root, SearchConfig(n=4, m=2), strategy.options()))
     assert isinstance(request, Expand)
-    assert set(map(id, request.beams)) == {id(root)}
+    assert {id(beam) for beam in request.beams if not beam.prompt.asks_tests} == {id(root)}
+    assert any(beam.prompt.asks_tests for beam in request.beams) == strategy.draws_tests
     assert request.is_to_end or strategy.is_stepwise
+
+
+def test_all_strategies_but_those_that_draw_tests_work_on_any_problem() -> None:
+    assert set(search.names()) - set(search.general_names()) == {"codet"}
 
 
 def test_the_strategies_choose_their_answer_as_they_say() -> None:

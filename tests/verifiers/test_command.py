@@ -27,7 +27,8 @@ from edgesearch.sandbox.base import Completed, Limits
 from edgesearch.sandbox.tiers import TIERS
 from edgesearch.tasks.arithmetic import grade, held_out
 from edgesearch.types import Beam, Finish, Prompt, Step
-from edgesearch.verifiers.command import TYPICAL_TOKENS, CommandVerifier
+from edgesearch.verifiers.command import CommandVerifier
+from edgesearch.verifiers.pace import TYPICAL_TOKENS
 
 COUNTDOWN = Path(__file__).parents[2] / "benchmarks" / "checkers" / "countdown_check.py"
 EQUAL_WORDS = """

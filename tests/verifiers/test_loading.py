@@ -17,9 +17,9 @@ from verifier_contract import ENDING, PROBLEM
 from edgesearch import catalog
 from edgesearch.catalog import SolverSpec
 from edgesearch.engines.llama_cpp import LlamaCppEngine
-from edgesearch.errors import EdgesearchError, ModelNotFound, UsageError
+from edgesearch.errors import EdgesearchError, ModelNotFound, SandboxUnavailable, UsageError
 from edgesearch.pipeline import Pipeline
-from edgesearch.types import Beam, Prompt, Step
+from edgesearch.types import Beam, CodeSpec, Prompt, Step
 from edgesearch.verifiers import VERIFIERS, loading, summaries, usages
 from edgesearch.verifiers.certainty import KINDS, CertaintyVerifier
 from edgesearch.verifiers.consensus import ConsensusVerifier
@@ -63,6 +63,8 @@ def examples(folder: Path) -> dict[str, str]:
         "format": f"plain:{folder}/untold.gguf",
         "certainty": "certainty:worst",
         "consensus": "consensus",
+        "tests": "tests",
+        "agreement": "agreement",
         "command": f"command:{shlex.join([sys.executable, str(folder / 'check.py')])}",
         "judge": "judge@0.5:grade:nano-large",
         "outcome": "outcome:nano-prm",
@@ -77,6 +79,8 @@ def examples(folder: Path) -> dict[str, str]:
         ("auto", Reference("auto", "auto")),
         ("none", Reference("none", "none")),
         ("consensus", Reference("consensus", "consensus")),
+        ("tests", Reference("tests", "tests")),
+        ("agreement", Reference("agreement", "agreement")),
         (" nano-prm ", NANO_PRM),
         ("a/b.onnx", Reference("a/b.onnx", "model", "a/b.onnx")),
         (r"C:\models\b.gguf", Reference(r"C:\models\b.gguf", "model", r"C:\models\b.gguf")),
@@ -123,6 +127,9 @@ def test_a_reference_is_taken_apart(text: str, expected: Reference) -> None:
     [
         ("none:x", "verifier none takes nothing after its name; leave out ':x'"),
         ("auto:", "verifier auto takes nothing"),
+        ("tests:file.py", "verifier tests takes nothing after its name; leave out ':file.py'"),
+        ("outcome:agreement", "agreement cannot be a part of outcome:agreement"),
+        ("product:tests,agreement", "agreement cannot be a part of product:tests,agreement"),
         ("consensus:majority", "verifier consensus takes nothing"),
         ("certainty:", "certainty has no kind ''; it has mean, sum, worst, entropy, margin"),
         ("certainty:best", "certainty has no kind 'best'"),
@@ -170,11 +177,14 @@ def test_every_kind_opens_judges_a_solution_and_closes(
     folder: Path, engine: LlamaCppEngine, spec: SolverSpec, kind: str
 ) -> None:
     text = examples(folder)[kind]
-    loaded = load(text, spec, engine)
+    try:
+        loaded = load(text, spec, engine)
+    except SandboxUnavailable as error:
+        pytest.skip(str(error))
     assert loaded.verifier is not None
     assert loaded.name == loaded.verifier.info.name
     assert loaded.warnings == ()
-    prompt = Prompt(PROBLEM)
+    prompt = Prompt(PROBLEM, code=CodeSpec(("f",), tests=("assert f() == 1",)))
     try:
         loaded.verifier.open(prompt, engine.open(prompt))
         beam = Beam(prompt).grown((Step(ENDING, (300, 301, 756), -1.0, "stop"),))
@@ -314,3 +324,12 @@ def test_a_setting_does_not_own_the_engine(engine: LlamaCppEngine, spec: SolverS
     prompt = Prompt("still there?")
     assert engine.open(prompt)
     engine.release([prompt.id])
+
+
+@pytest.mark.parametrize("kind", ["tests", "agreement"])
+def test_the_name_of_a_sandbox_reaches_the_verifiers_that_run_programs(
+    engine: LlamaCppEngine, spec: SolverSpec, kind: str
+) -> None:
+    with pytest.raises(UsageError, match="castle"):
+        load(kind, spec, engine, "castle")
+    assert load("consensus", spec, engine, "castle").name == "consensus"

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgesearch.types import Beam, Finish, Prompt, Step
+from edgesearch.types import Beam, CodeSpec, Finish, Prompt, Step
 from edgesearch.verifiers.base import Judged, Verifier
 
 PROBLEM = "Ana has 22 apples. Ana loses 17 of them. How many apples does Ana have left?"
@@ -25,6 +25,8 @@ ENDING = "The answer is \\boxed{5}"
 
 
 class VerifierContract:
+    code: CodeSpec | None = None
+    """What the problem asks for, of verifiers that run programs."""
     tolerance = 1e-5
     """How far scores of the same steps may lie apart when they were read in other batches."""
 
@@ -57,7 +59,7 @@ class VerifierContract:
         return Step("", self.end_of_turn(), -0.1, "stop")
 
     def root(self, verifier: Verifier) -> Beam:
-        prompt = Prompt(PROBLEM)
+        prompt = Prompt(PROBLEM, code=self.code)
         verifier.open(prompt, self.encode(PROBLEM + "\n\n"))
         return Beam(prompt)
 
@@ -80,7 +82,7 @@ class VerifierContract:
         assert 0 < verifier.seconds_per_token < math.inf or (is_free and verifier.seconds_per_token == 0)
 
     def test_a_prompt_is_read_once(self, verifier: Verifier) -> None:
-        prompt, token_ids = Prompt(PROBLEM), self.encode(PROBLEM + "\n\n")
+        prompt, token_ids = Prompt(PROBLEM, code=self.code), self.encode(PROBLEM + "\n\n")
         assert verifier.open(prompt, token_ids) == self.num_prompt_tokens(prompt)
         assert verifier.open(prompt, token_ids) == 0
 

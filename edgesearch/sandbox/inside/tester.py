@@ -85,9 +85,12 @@ class Program:
         self._num_calls += 1
         head = b'{"id": %d, "name": %s, "args": ' % (self._num_calls, json.dumps(name).encode("ascii"))
         try:
-            request = head + values.encode(args) + b', "kwargs": ' + values.encode(kwargs) + b"}"
+            spelled = [values.encode(part, has_objects=False) for part in (args, kwargs)]
+        except values.NoValue as error:
+            raise _unsent(True, str(error)) from None
         except values.Unspeakable as error:
             raise _unsent(is_first, str(error)) from None
+        request = head + spelled[0] + b', "kwargs": ' + spelled[1] + b"}"
         if len(request) > MAX_CALL_BYTES:
             raise _unsent(is_first, "it is too large")
         return request
@@ -101,9 +104,9 @@ class Program:
         return _result(reply, self._num_calls)
 
 
-def _unsent(is_first: bool, reason: str) -> BaseException:
-    """Of a call that cannot be made."""
-    if is_first:
+def _unsent(is_of_test: bool, reason: str) -> BaseException:
+    """Of a call that cannot be made: what is passed is the test's own, or what the program returned before."""
+    if is_of_test:
         return TestAtFault(f"the test passes what cannot be sent to a program: {reason}")
     return ProgramFailed(f"what it returned cannot be passed on to it: {reason}")
 

@@ -35,6 +35,10 @@ class Unspeakable(Exception):
     """A value that cannot be sent."""
 
 
+class NoValue(Unspeakable):
+    """An object that is no plain value, where only those may be sent."""
+
+
 class Opaque:
     """An object that stayed with the program."""
 
@@ -52,14 +56,19 @@ class Opaque:
 # ---------------------------------------------------------------------------------------------------------- writing
 
 
-def encode(value: object) -> bytes:
+def encode(value: object, *, has_objects: bool = True) -> bytes:
     """A value as JSON.
 
+    Args:
+        value: what is sent.
+        has_objects: whether other objects in it go as what the other side sees as an `Opaque`.
+
     Raises:
+        NoValue: there are others in it, and they may not be sent.
         Unspeakable: it cannot be sent; says why.
     """
     try:
-        return json.dumps(_Writer().plain(value, 0)).encode("ascii")
+        return json.dumps(_Writer(has_objects=has_objects).plain(value, 0)).encode("ascii")
     except RecursionError:
         raise Unspeakable("it is nested too deeply") from None
 
@@ -67,7 +76,8 @@ def encode(value: object) -> bytes:
 class _Writer:
     """Turns one value into what JSON has."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_objects: bool) -> None:
+        self._has_objects = has_objects
         self._num_items = 0
 
     def plain(self, value: Any, depth: int) -> Any:
@@ -101,6 +111,8 @@ class _Writer:
             return self.plain(value.item(), depth + 1)
         if issubclass(type(value), (Iterator, *_VIEWS)):
             return {"n": self._all(value, depth)}
+        if not self._has_objects:
+            raise (Unspeakable if isinstance(value, Opaque) else NoValue)(f"a {type(value).__name__} is no plain value")
         return {"o": [f"{type(value).__module__}.{type(value).__qualname__}"[:100], bool(value)]}
 
     def _dict(self, value: dict[Any, Any], depth: int) -> Any:
