@@ -185,6 +185,7 @@ def _checks(models: Models, obtained: "Obtained") -> Iterator[Check]:
     yield _fit(obtained)
     yield _onnxruntime()
     yield _sandbox()
+    yield _programs()
     yield from _files()
 
 
@@ -244,6 +245,17 @@ def _sandbox() -> Check:
     if tier.is_isolating:
         return Check("sandbox", True, f"{tier.name}; a program in it is isolated, but {tier.caution}")
     return Check("sandbox", False, f"{tier.name}, for programs that verify: {tier.caution}; {probe.FIX}")
+
+
+def _programs() -> Check:
+    from edgesearch.errors import SandboxUnavailable
+    from edgesearch.sandbox import probe
+
+    try:
+        tier = probe.find_for_programs().info
+    except SandboxUnavailable as error:
+        return Check("programs of models", False, str(error))
+    return Check("programs of models", True, f"run in {tier.name}, isolated; {tier.caution}")
 
 
 def _files() -> Iterator[Check]:

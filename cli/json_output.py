@@ -28,6 +28,7 @@ def solution_object(solution: Solution, seed: int) -> dict[str, object]:
         "is_calibrated": solution.is_calibrated,
         "agreement": solution.agreement,
         "proof": solution.proof,
+        "tests": None if solution.tests is None else {**asdict(solution.tests), "is_passed": solution.tests.is_passed},
         "budget_s": solution.budget_s,
         "wall_s": solution.wall_s,
         "load_s": solution.load_s,

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from edgesearch.budget import Budget, parse_duration
 from edgesearch.errors import UsageError
@@ -25,8 +25,26 @@ MAX_LINE_BYTES = 8 * MAX_PROBLEM_BYTES
 _BINARY = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 
 
-def read_problem(source: str | None) -> Problem:
-    """The problem that `PROBLEM`, `-` (standard input) or `@file` stands for.
+class Maker(Protocol):
+    """Makes a problem of what was read."""
+
+    def __call__(self, text: str, *, tests: str | None = None, function: str | None = None, id: str = "") -> Problem:
+        """The problem.
+
+        Args:
+            text: the question.
+            tests: source of the tests of a program.
+            function: name of the function that is asked for.
+            id: of the problem.
+
+        Raises:
+            UsageError: they do not go together.
+        """
+        ...
+
+
+def read_problem(source: str | None) -> str:
+    """The text of the problem that `PROBLEM`, `-` (standard input) or `@file` stands for.
 
     Raises:
         UsageError: there is none, it cannot be read, or it is not text.
@@ -34,10 +52,20 @@ def read_problem(source: str | None) -> Problem:
     if source is None:
         raise UsageError("no problem given; write it in quotes, or - to read standard input, or @FILE to read a file")
     if source == "-":
-        return Problem(_decoded(_read_stdin(), "standard input"))
+        return _decoded(_read_stdin(), "standard input")
     if source.startswith("@"):
-        return Problem(_decoded(_read_file(source[1:]), f"file {source[1:]!r}"))
-    return Problem(_checked(_as_utf8(source), "the problem"))
+        return _decoded(_read_file(source[1:]), f"file {source[1:]!r}")
+    return _checked(_as_utf8(source), "the problem")
+
+
+def read_text(path: str) -> str:
+    """The text of a file.
+
+    Raises:
+        UsageError: it cannot be read, is too large, or is not text.
+    """
+    with _open(path) as file:
+        return _decoded(file.read(MAX_PROBLEM_BYTES + 1), f"file {path!r}")
 
 
 def opened(path: str | None) -> AbstractContextManager[BinaryIO | None]:
@@ -128,7 +156,7 @@ class Line:
     """Why there is no problem."""
 
 
-def read_lines(stream: BinaryIO) -> Iterator[Line]:
+def read_lines(stream: BinaryIO, make: Maker) -> Iterator[Line]:
     """The lines of a `--jsonl` file as they arrive, bad ones with their error, blank ones passed over."""
     number = 0
     while data := stream.readline(MAX_LINE_BYTES):
@@ -139,7 +167,7 @@ def read_lines(stream: BinaryIO) -> Iterator[Line]:
             error = UsageError(f"line {number} is longer than {MAX_LINE_BYTES:,} bytes")
             yield Line(number, None, None, None, error)
         elif data.strip():
-            yield _line(number, data)
+            yield _line(number, data, make)
 
 
 def _skip_line(stream: BinaryIO) -> None:
@@ -147,17 +175,18 @@ def _skip_line(stream: BinaryIO) -> None:
         pass
 
 
-def _line(number: int, data: bytes) -> Line:
+def _line(number: int, data: bytes, make: Maker) -> Line:
     where = f"line {number}"
     line_id: str | int | None = None
     try:
         fields = _fields(data, where)
         line_id = _id(fields, where)
-        problem = fields.get("problem")
-        if not isinstance(problem, str):
+        text = _text(fields, "problem", where)
+        if text is None:
             raise UsageError(f'{where} has no text under "problem"')
-        text = _checked(problem, f"the problem of {where}")
-        return Line(number, line_id, Problem(text, str(line_id)), _budget_s(fields, where))
+        tests, function = _text(fields, "tests", where), _text(fields, "entry_point", where)
+        problem = make(_checked(text, f"the problem of {where}"), tests=tests, function=function, id=str(line_id))
+        return Line(number, line_id, problem, _budget_s(fields, where))
     except UsageError as error:
         return Line(number, line_id, None, None, error)
 
@@ -172,6 +201,13 @@ def _fields(data: bytes, where: str) -> dict[str, object]:
     if not isinstance(fields, dict):
         raise UsageError(f'{where} is not an object; write {{"id": "1", "problem": "..."}} on a line')
     return fields
+
+
+def _text(fields: dict[str, object], name: str, where: str) -> str | None:
+    value = fields.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise UsageError(f'{where} has no text under "{name}"')
 
 
 def _id(fields: dict[str, object], where: str) -> str | int:

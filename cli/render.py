@@ -11,8 +11,9 @@ from collections.abc import Callable
 from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Protocol
 
+from edgesearch import answer
 from edgesearch.events import Event, Progress, Solved, Started
-from edgesearch.types import Beam, Solution, StopReason, StrategyUsed, Usage
+from edgesearch.types import Beam, Solution, StopReason, StrategyUsed, Usage, VisibleTests
 
 from .terminal import can_repaint, note, one_line, visible
 
@@ -189,9 +190,22 @@ def best_line(event: Progress) -> str:
     if event.best is None or event.best.answer is None:
         return "no answer yet"
     if event.best.beam.proof is False:
-        return f"no right answer yet, {one_line(event.best.answer)} is wrong"
+        return f"no right answer yet, {answer_words(event.best.answer)} is wrong"
     score = "" if event.best.score is None else f" (score {score_text(event.best.score)})"
-    return f"best so far {one_line(event.best.answer)}{score}"
+    return f"best so far {answer_words(event.best.answer)}{score}"
+
+
+def answer_words(stated: str) -> str:
+    """An answer on one line; a program by its length."""
+    if answer.is_program(stated):
+        num_lines = stated.count("\n")
+        return f"a program of {counted(num_lines, 'line')}"
+    return one_line(stated)
+
+
+def tests_words(tests: VisibleTests) -> str:
+    """How a program did in the tests that its problem shows."""
+    return f"passes {tests.num_passed:,} of {counted(tests.num_tests, 'test')} in the sandbox {tests.sandbox}"
 
 
 def last_line(beam: Beam) -> str:
@@ -208,6 +222,7 @@ def score_text(score: float | None) -> str:
 _STOPPED: dict[StopReason | None, str] = {
     None: "",
     "proof": "",  # said of the confidence
+    "passed": ", stopped early: the program passes all visible tests",
     "dominance": ", stopped early: nothing left could change the vote",
     "settled": ", stopped early: more samples would hardly change the vote",
     "confidence": ", stopped early: as sure as asked for",
@@ -224,9 +239,10 @@ def summary_line(solution: Solution) -> str:
     confidence += {True: " (proven right)", False: " (proven wrong)", None: ""}[solution.proof]
     waves = len(solution.plan.waves) if solution.plan is not None else 1
     more = f" and {counted(waves - 1, 'search', 'searches')} more" if waves > 1 else ""
+    sureness = f"confidence {confidence}" if solution.tests is None else tests_words(solution.tests)
     return (
         f"{strategy_words(solution.strategy)}{more}, {solution.wall_s:.2f} s of {seconds(solution.budget_s)}, "
-        f"confidence {confidence}, {counted(len(solution.candidates), 'candidate')}"
+        f"{sureness}, {counted(len(solution.candidates), 'candidate')}"
         f"{_STOPPED[solution.early_stop]}"
     )
 

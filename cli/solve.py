@@ -1,11 +1,13 @@
 """`edgesearch solve`: read problems, have the library solve them, show how it goes and what came out.
 
 Tests and other programs can put another pipeline under the command: `main(obj={"load": load})`, where `load` is
-called like `edgesearch.loading.load`. Not covered: the searching itself (edgesearch.pipeline).
+called like `edgesearch.loading.load`. Not covered: solving and printing (solve_run.py), what is different for programs
+(solve_code.py), the searching itself (edgesearch.pipeline).
 """
 
+import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +17,19 @@ import click
 from click.core import ParameterSource
 
 from edgesearch.budget import parse_duration
-from edgesearch.errors import EdgesearchError, NoAnswer, UsageError
-from edgesearch.events import Solved
-from edgesearch.types import AGGREGATORS, Problem, Solution
+from edgesearch.errors import UsageError
+from edgesearch.types import AGGREGATORS
 
-from . import json_output, render
-from .failures import explain
+from . import render
 from .interrupts import Interrupts
-from .problems import Line, opened, read_lines, read_problem
-from .terminal import note, one_line, say, warn
+from .problems import opened, read_lines, read_problem
+from .solve_code import ANSWER, SANDBOXES, TASKS, Asked
+from .solve_run import Output, Run, Search
+from .terminal import note, one_line, say
 
 if TYPE_CHECKING:
     from edgesearch.engines.openai_protocol import Mode
     from edgesearch.pipeline import Pipeline
-    from edgesearch.trace.recorder import Recorder
 
 _EXAMPLES = """\b
 Examples:
@@ -36,30 +37,18 @@ Examples:
   edgesearch solve --budget 30s --show-steps @problem.txt
   edgesearch solve --model hf:Qwen/Qwen2.5-1.5B-Instruct-GGUF:Q4_K_M --budget 1m - < problem.txt
   edgesearch solve --jsonl problems.jsonl --budget 5s > solutions.jsonl
+  edgesearch solve --task code --tests tests.py --model hf:Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF "Write add(a, b)."
   edgesearch solve --endpoint http://localhost:8000/v1 --model Qwen/Qwen2.5-7B-Instruct --template chatml "..."
 
 \b
 Put -- before a problem that starts with a minus sign; pipe in one that starts with @.
+With --task code the problem names a function, as in "a function add(a, b)", or is a signature with a docstring.
+
+\b
 Exits with 0 if answered, 3 if not; with --jsonl with 1 if any line could not be solved.
 """
 _OF_ENDPOINTS = ("api_key_env", "like", "template", "mode", "concurrency")
 """Parameters that mean nothing without --endpoint."""
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """What the flags say about how to search; None leaves it to the planner or the model."""
-
-    strategy: str
-    n: int | None
-    m: int
-    aggregator: str | None
-    max_tokens: int | None
-    temperature: float | None
-    options: dict[str, str]
-    early_stop: float | None
-    confidence: float
-    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +62,7 @@ class Source:
     threads: int | None
     is_checked: bool
     policy: str | None
+    sandbox: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +75,6 @@ class Server:
     mode: "Mode"
     template: str | None
     concurrency: int
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """What the flags say about what is shown."""
-
-    is_json: bool
-    show_steps: bool
-    is_verbose: bool
-    is_quiet: bool
-    has_progress: bool
-    is_explained: bool
-
-    def __post_init__(self) -> None:
-        if self.is_quiet and self.is_verbose:
-            raise UsageError("-q and -v contradict each other; give one of them")
 
 
 def _duration(ctx: click.Context, param: click.Parameter, value: str) -> float:
@@ -358,12 +332,33 @@ def _plain(value: object) -> str:
     metavar="N",
     help="Requests to the endpoint under way together.",
 )
+@click.option(
+    "--task",
+    type=click.Choice(TASKS),
+    default=ANSWER,
+    show_default=True,
+    metavar="TASK",
+    help="What is asked for: answer, or code (a Python program, tried on the tests that the problem shows).",
+)
+@click.option(
+    "--tests",
+    show_default="the examples in the problem",
+    metavar="FILE",
+    help="With --task code: Python tests (asserts, test_ functions) that the program must pass.",
+)
+@click.option(
+    "--sandbox",
+    type=click.Choice(SANDBOXES),
+    show_default="the strongest that works",
+    metavar="NAME",
+    help=f"With --task code: what programs run in: {', '.join(SANDBOXES)}.",
+)
 @click.option("--json", "is_json", is_flag=True, show_default="the answer alone", help="Print one JSON object.")
 @click.option(
     "--jsonl",
     show_default="none",
     metavar="FILE",
-    help='Solve one {"id", "problem"[, "budget"]} a line, print an object each; - for stdin.',
+    help='Solve one {"id", "problem"[, "budget"]} a line (code: also "tests", "entry_point"); - for stdin.',
 )
 @click.option(
     "--show-steps", is_flag=True, show_default="the answer alone", help="Print the steps and their scores, too."
@@ -386,7 +381,7 @@ def solve(
     max_tokens: int | None, temperature: float | None, options: dict[str, str], early_stop: float | None,
     confidence: float, policy: str | None, seed: int,
     endpoint: str | None, api_key_env: str | None, like: str | None, template: str | None, mode: "Mode",
-    concurrency: int,
+    concurrency: int, task: str, tests: str | None, sandbox: str | None,
     is_json: bool, show_steps: bool, is_verbose: bool, is_quiet: bool, no_progress: bool, is_explained: bool,
 ) -> None:  # fmt: skip
     """Solve PROBLEM (text, - for standard input, or @FILE) within a budget and print the answer.
@@ -395,19 +390,28 @@ def solve(
     """
     if jsonl is not None and problem is not None:
         raise UsageError("give either a PROBLEM or --jsonl, not both")
+    asked = Asked(task, tests, sandbox, has_lines=jsonl is not None)
     trace_path = _trace_path(trace, jsonl)
     search = Search(strategy, n, m, aggregator, max_tokens, temperature, options, early_stop, confidence, seed)
-    source = Source(model, verifier, n, max_tokens, threads, not no_check, policy)
+    source = Source(model, verifier, n, max_tokens, threads, not no_check, policy, sandbox or "auto")
     _check_endpoint_flags(ctx, endpoint)
     server = None if endpoint is None else Server(endpoint, api_key_env, like, mode, template, concurrency)
     output = Output(
-        is_json or jsonl is not None, show_steps, is_verbose, is_quiet, not (no_progress or is_quiet), is_explained
+        is_json or jsonl is not None,
+        show_steps,
+        is_verbose,
+        is_quiet,
+        not (no_progress or is_quiet),
+        is_explained,
+        asked.is_code,
     )
     with Interrupts() as interrupts, opened(jsonl) as stream:
-        single = read_problem(problem) if stream is None else None
+        make = asked.maker()
+        single = make(read_problem(problem)) if stream is None else None
         if output.has_progress:
             verb = "Loading" if server is None else "Connecting to the endpoint's"
             note(f"{verb} {one_line(model)} ...")  # before the slow imports
+        source = dataclasses.replace(source, verifier=asked.verifier(verifier, single))
         view = render.open_view(is_shown=output.has_progress)
         with closing(view), _loaded(ctx, source) if server is None else _connected(source, server) as pipeline:
             run = Run(pipeline, search, output, view, interrupts, trace_path)
@@ -415,7 +419,7 @@ def solve(
                 exit_code = run.one(single, budget_s)
             else:
                 assert stream is not None
-                exit_code = run.lines(read_lines(stream), budget_s)
+                exit_code = run.lines(read_lines(stream, make), budget_s)
     ctx.exit(exit_code)
 
 
@@ -463,6 +467,7 @@ def _loaded(ctx: click.Context, source: Source) -> "Pipeline":
         num_threads=source.threads,
         check=source.is_checked,
         policy=source.policy,
+        sandbox=source.sandbox,
     )
 
 
@@ -480,158 +485,5 @@ def _connected(source: Source, server: Server) -> "Pipeline":
         concurrency=server.concurrency,
         max_n=source.max_n,
         check=source.is_checked,
+        sandbox=source.sandbox,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """The problems of one command, one after another on one loaded pipeline."""
-
-    pipeline: "Pipeline"
-    search: Search
-    output: Output
-    view: render.View
-    interrupts: Interrupts
-    trace_path: Path | None = None
-    """Where the search tree goes, if it is wanted."""
-
-    def one(self, problem: Problem, budget_s: float) -> int:
-        """Solves and prints one problem; returns the exit code."""
-        recorder = self._recorder()
-        with self.interrupts.cancelling(self.pipeline.cancel):
-            solution = self._solved(problem, budget_s, recorder)
-            self._tell(solution)
-            self._print(solution)
-            is_written = self._write_trace(recorder)
-        is_answered = solution.answer is not None
-        if not is_answered:
-            note(f"Error: {self._why_unanswered(solution)}", color="red")
-        return self.interrupts.exit_code or (int(not is_written) if is_answered else NoAnswer.exit_code)
-
-    def lines(self, lines: Iterator[Line], budget_s: float) -> int:
-        """Solves and prints one problem a line, bad lines as errors; returns the exit code."""
-        num_bad = 0
-        for line in lines:
-            num_bad += not self._line(line, budget_s)
-            if self.interrupts.exit_code is not None:
-                break
-        if num_bad:
-            note(
-                f'Error: {render.counted(num_bad, "line")} could not be solved; see "error" in the output',
-                color="red",
-            )
-        return self.interrupts.exit_code or (1 if num_bad else 0)
-
-    def _line(self, line: Line, budget_s: float) -> bool:
-        """Solves and prints one line; returns whether that went well."""
-        try:
-            if line.problem is None:
-                raise line.error or UsageError("no problem")
-            with self.interrupts.cancelling(self.pipeline.cancel):
-                solution = self._solved(line.problem, line.budget_s or budget_s)
-                self._tell(solution, f"{one_line(str(line.id))}: ")
-                json_output.echo({"id": line.id, **json_output.solution_object(solution, self.search.seed)})
-        except (EdgesearchError, MemoryError) as error:
-            json_output.echo({"id": line.id, "line": line.number, **json_output.error_object(*explain(error))})
-            return False
-        return True
-
-    def _recorder(self) -> "Recorder | None":
-        if self.trace_path is None:
-            return None
-        from edgesearch.trace.recorder import Recorder
-
-        return Recorder()
-
-    def _write_trace(self, recorder: "Recorder | None") -> bool:
-        """Writes the trace, if there is one, now that the answer is out; returns whether that went well."""
-        if recorder is None or self.trace_path is None:
-            return True
-        from edgesearch.trace import file
-
-        try:
-            file.write(recorder.trace(), self.trace_path)
-        except EdgesearchError as error:
-            note(f"Error: {one_line(str(error))}", color="red")
-            return False
-        return True
-
-    def _solved(self, problem: Problem, budget_s: float, recorder: "Recorder | None" = None) -> Solution:
-        solution: Solution | None = None
-        search = self.search
-        events = self.pipeline.events(
-            problem,
-            budget_s=budget_s,
-            strategy=search.strategy,
-            n=search.n,
-            m=search.m,
-            aggregator=search.aggregator,
-            max_tokens=search.max_tokens,
-            temperature=search.temperature,
-            options=search.options,
-            early_stop=search.early_stop,
-            confidence=search.confidence,
-            seed=search.seed,
-            is_traced=recorder is not None,
-        )
-        try:
-            for event in events:
-                if self.interrupts.exit_code is not None:  # it may have come before there was a search to end
-                    self.pipeline.cancel()
-                self.view.show(event)
-                if recorder is not None:
-                    recorder.add(event)
-                if isinstance(event, Solved):
-                    solution = event.solution
-        finally:
-            self.view.close()
-        assert solution is not None, "the last event is Solved"
-        return solution
-
-    def _tell(self, solution: Solution, prefix: str = "") -> None:
-        """The notes on stderr."""
-        if not self.output.is_json:  # there they are in the object
-            for warning in solution.warnings:
-                warn(warning)
-        if self.output.is_explained:
-            note(prefix + render.explain_line(solution))
-        if self.output.is_quiet:
-            return
-        for line in render.detail_lines(solution) if self.output.is_verbose else []:
-            note(line, is_dim=True)
-        note(prefix + render.summary_line(solution), is_dim=True)
-
-    def _print(self, solution: Solution) -> None:
-        """The result on stdout: the answer is its last line."""
-        if self.output.is_json:
-            json_output.echo(json_output.solution_object(solution, self.search.seed))
-            return
-        for line in render.step_lines(solution) if self.output.show_steps else []:
-            if solution.answer is None:
-                note(line)  # no step may be taken for the answer
-            else:
-                say(line)
-        if solution.answer is not None:
-            say(one_line(solution.answer), is_bold=True)
-
-    def _why_unanswered(self, solution: Solution) -> str:
-        if self.interrupts.exit_code is not None:
-            return "interrupted before there was an answer"
-        if solution.finish == "length":
-            return "no answer: the solutions reached the token limit; try a larger --max-tokens"
-        if solution.finish == "deadline" or not solution.candidates:
-            return self._too_short(solution)
-        return "no answer: no solution states one; read them with --show-steps, or try another --model"
-
-    def _too_short(self, solution: Solution) -> str:
-        """The smallest budget that makes sense, as far as is known."""
-        least_s = solution.plan.least_s if solution.plan is not None else 0.0
-        larger = render.seconds(_rounded_up(max(2 * least_s, 2 * solution.budget_s))).replace(" ", "")
-        told = f"; one solution should take about {render.seconds(_rounded_up(least_s))}" if least_s else ""
-        return f"no answer within {render.seconds(solution.budget_s)}{told}; try more, as in --budget {larger}"
-
-
-def _rounded_up(seconds: float) -> float:
-    """To two digits."""
-    digits = 1 - math.floor(math.log10(seconds)) if seconds > 0 else 0
-    return math.ceil(round(seconds * 10.0**digits, 6)) / 10.0**digits

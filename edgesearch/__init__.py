@@ -13,18 +13,21 @@ if TYPE_CHECKING:
     from edgesearch.loading import load, load_endpoint, solve
     from edgesearch.pipeline import Asked, Pipeline
     from edgesearch.shared import SharedPipeline, solve_all
-    from edgesearch.types import Candidate, Problem, Solution
+    from edgesearch.tasks.code_problem import code_problem
+    from edgesearch.types import Candidate, CodeSpec, Problem, Solution
 
 __version__ = "0.1.0"
 __all__ = [
     "Asked",
     "Candidate",
+    "CodeSpec",
     "EdgesearchError",
     "Pipeline",
     "Problem",
     "SharedPipeline",
     "Solution",
     "__version__",
+    "code_problem",
     "load",
     "load_endpoint",
     "solve",
@@ -34,11 +37,13 @@ __all__ = [
 _HOMES = {
     "Asked": "pipeline",
     "Candidate": "types",
+    "CodeSpec": "types",
     "EdgesearchError": "errors",
     "Pipeline": "pipeline",
     "Problem": "types",
     "Solution": "types",
     "SharedPipeline": "shared",
+    "code_problem": "tasks.code_problem",
     "load": "loading",
     "load_endpoint": "loading",
     "solve": "loading",

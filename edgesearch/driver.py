@@ -4,7 +4,8 @@ Many searches run at once: every turn, all drafts of all searches share one pass
 wait for a score share one call of the verifier. A search that reaches its deadline is closed and answers with the
 candidates that it has; so is one that ends by itself. Nothing is done twice: a beam is judged once, and so are two
 beams that were drawn with the same tokens. Where there is an exact check, each finished solution goes through it once,
-before anything else reads it, and a search with an answer that is proven right is closed at once.
+before anything else reads it, and a search with an answer that is proven right is closed at once. So is one with a
+solution whose score needs no better: a program that passes all visible tests.
 
 A job with a planner is made of waves: it is asked, after every new candidate and when few drafts are left under way,
 whether to start another search or to stop. Near the deadline, solutions under way are made to state their answer where
@@ -33,7 +34,7 @@ from edgesearch.search.base import Expand, Judge, SearchConfig
 from edgesearch.search.early_stop import verdict
 from edgesearch.types import Beam, Candidate
 from edgesearch.under_way import RunningJob, RunningWave, final_s, new_tokens, rebased, truncated
-from edgesearch.verifiers.base import Verifier
+from edgesearch.verifiers.base import Verifier, num_tests_of
 from edgesearch.verifiers.checks import Check, prove
 
 _CANDIDATE_S = 4e-6
@@ -42,6 +43,8 @@ _CLOSE_S = 0.002
 """What ending a job takes: so much earlier it ends where the next one ends right after it."""
 _NUM_TIMED = 8
 """Passes of which the shortest says what a pass takes at least."""
+_MAX_CUT_OFF = 4
+"""Programs for which time is kept to try them though the deadline cuts them off; others are tried if it lasts."""
 _MAX_CLOSING_SHARE = 0.3
 """Of the budget: the most that is left for stating answers near the deadline."""
 
@@ -71,11 +74,12 @@ class Driver:
         Args:
             engine: drafts.
             verifier: scores; None where no job needs scores.
-            check: an exact check that fits the problems that will be submitted.
+            check: an exact check that fits the problems that will be submitted; of those that ask for a program, none.
             meter: is told how long each pass lasts.
             clock: what the meter's passes are measured by.
         """
         self._engine = engine
+        self._verifier = verifier
         self._judging = Judging(verifier)
         self._check = check
         self._meter = meter
@@ -118,11 +122,12 @@ class Driver:
     def turn(self) -> list[tuple[int, JobResult]]:
         """One round for all jobs: deadlines, scores, one pass of the engine. Returns the jobs that ended."""
         self._judging.judge_waiting(self._jobs.values(), is_drawing=bool(self._owners))
+        self._look_at_scores()
         self._keep_back()
         for running in self._jobs.values():
             self._go_on(running)
         # A job that must end does so first: a pass that its deadline interrupts would be lost to the others.
-        if self._owners and not any(self._must_end(running) for running in self._jobs.values()):
+        if self._owners and not any(self._is_decided(running) for running in self._jobs.values()):
             self._advance()
             self._keep_back()
         return self._collect_ended()
@@ -187,6 +192,8 @@ class Driver:
         running.prompts.add(job.prompt.id)
         running.usage = dataclasses.replace(running.usage, prompt_tokens=len(token_ids))
         self._judging.open(running, token_ids)
+        if job.is_tested and self._verifier is not None:
+            running.num_tests = num_tests_of(self._verifier, job.prompt)
         if job.has_safety_lane:
             self._start_lane(running)
         self._start_wave(running, job.first, 0)
@@ -224,7 +231,7 @@ class Driver:
 
     def _go_on(self, running: RunningJob) -> None:
         """Lets its waves go on, and asks its planner for more of them."""
-        if running.is_forced:
+        if running.is_forced or running.ends_well is not None:
             return
         for wave in list(running.waves):
             self._continue(running, wave)
@@ -387,16 +394,20 @@ class Driver:
             wave.replies[place] = self._ended(running, wave, beam)
 
     def _take_lane(self, running: RunningJob, beam: Beam) -> None:
-        """Keeps the safety lane's solution as a fallback, or as a candidate like any other if it is proven right."""
+        """Keeps the safety lane's solution as a fallback; if it is proven right, or tested, as any candidate."""
         if beam.proof:
             running.finish(beam)
+        elif running.job.is_tested and beam.finish == "deadline":
+            running.partial.append(beam)
+        elif running.job.is_tested and beam.steps:
+            self._finish(running, None, beam)
         elif running.lane is not None and beam.finish != "deadline" and beam.steps:
             running.fallback = beam
         running.lane = None
 
     def _proven(self, running: RunningJob, beam: Beam) -> Beam:
         """The beam with what the exact check says of its answer, if it is finished and states one."""
-        if self._check is None or beam.finish != "stop":
+        if self._check is None or beam.finish != "stop" or beam.prompt.code is not None:
             return beam
         stated = running.answer(beam)
         if stated is None:
@@ -408,9 +419,7 @@ class Driver:
         if wave.is_rollout and not beam.proof:
             running.partial.append(beam)
             return beam
-        running.finish(beam)
-        if running.is_scored and beam.steps and not self._judging.scored(running, wave, beam).is_judged:
-            running.unjudged.setdefault(self._judging.key(beam), beam)
+        self._finish(running, wave, beam)
         self._count(running, beam)
         if running.lane is not None and beam.proof is not False and running.answer(beam) is not None:
             lane, running.lane = running.lane, None
@@ -418,6 +427,12 @@ class Driver:
                 self._owners.pop(lane.id, None)
                 self._book(running, drafted)
         return beam
+
+    def _finish(self, running: RunningJob, wave: RunningWave | None, beam: Beam) -> None:
+        """Books a candidate, and that it waits for its score if it is to have one."""
+        running.finish(beam)
+        if running.is_scored and beam.steps and not self._judging.scored(running, wave, beam).is_judged:
+            running.unjudged.setdefault(self._judging.key(beam), beam)
 
     def _count(self, running: RunningJob, beam: Beam) -> None:
         """Takes a finished beam into a planned job's vote, once it has its scores or needs none."""
@@ -519,6 +534,13 @@ class Driver:
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
+    def _look_at_scores(self) -> None:
+        """Notes which jobs have a solution that needs no better."""
+        enough = self._verifier.info.enough if self._verifier is not None else None
+        if enough is not None:
+            for running in self._jobs.values():
+                running.look_at_scores(enough)
+
     def _count_votes(self, running: RunningJob) -> None:
         """Ends a search whose vote the samples still under way cannot change, if that was asked for."""
         job, under_way = running.job, running.num_under_way
@@ -541,6 +563,10 @@ class Driver:
         least_s = min(self._passes_s, default=0.0) if len(self._jobs) > 1 else 0.0
         return running.left_s <= least_s
 
+    def _is_decided(self, running: RunningJob) -> bool:
+        """Whether nothing more is to be drawn for it: it must end, or has a solution that needs no better."""
+        return self._must_end(running) or running.ends_well is not None
+
     def _keep_back(self) -> None:
         """Sets what each job keeps back before its deadline, the last one first: each leaves the next its time."""
         stop = float("inf")
@@ -553,9 +579,12 @@ class Driver:
         """Seconds for its own end, in steps of 10 ms so that it seldom changes."""
         deadline = running.job.deadline
         closing_s = final_s(deadline) + _CANDIDATE_S * len(running.finished)
-        if not running.unjudged:
+        num_tokens = new_tokens(running.unjudged.values())
+        if running.job.is_tested:  # a program is often whole before the text around it is
+            num_tokens += round(min(running.num_under_way, _MAX_CUT_OFF) * running.expected_tokens)
+        if not num_tokens:
             return closing_s
-        seconds = self._judging.seconds(new_tokens(running.unjudged.values()))
+        seconds = self._judging.seconds(num_tokens)
         return closing_s + min(0.01 * round(seconds / 0.01 + 0.5), 0.2 * (deadline.at - deadline.started))
 
     def _next_deadline(self) -> Deadline:
@@ -570,26 +599,34 @@ class Driver:
 
     def _has_ended(self, running: RunningJob) -> bool:
         """Over, and no safety lane still looks for a first answer; or out of time; or nothing better can come."""
-        if self._must_end(running) or running.ends_by_proof:
+        if self._is_decided(running):
             return True
         if running.is_forced:
             return running.lane is None and not running.num_under_way
         return running.lane is None and (running.is_over or self._judging.cannot_judge(running))
 
     def _close(self, number: int, running: RunningJob) -> JobResult:
-        is_cut = not running.ends_by_proof and (not running.is_over or running.lane is not None)
+        is_cut = running.ends_well is None and (not running.is_over or running.lane is not None)
         for wave in running.waves:
             wave.search.close()
         running.is_closing = True
         for drafted in self._engine.cancel(self._drafts(running)):
             self._take(drafted)
-        if not running.is_proven:  # no score could change the choice then
+        if running.job.is_tested and running.ends_well is None:
+            self._finish_partial(running)
+        if not running.is_proven and not running.has_passed:  # no score could change the choice then
             self._judging.judge_rest(running, self._jobs.values())
         for beam in [beam for waiting in running.uncounted.values() for beam in waiting]:
             running.count(beam, beam)
         self._release(running, running.nodes)
         del self._jobs[number]
         return self._result(running, is_cut)
+
+    def _finish_partial(self, running: RunningJob) -> None:
+        """Lets cut-off solutions that state a whole program compete like others."""
+        for beam in sorted(running.partial, key=lambda each: each.num_tokens, reverse=True):
+            if beam.steps and running.answer(beam) is not None:
+                self._finish(running, None, beam)
 
     def _result(self, running: RunningJob, is_cut: bool) -> JobResult:
         job = running.job
@@ -599,7 +636,8 @@ class Driver:
             candidates=candidates,
             is_cut=is_cut,
             usage=dataclasses.replace(running.usage, decode_passes=running.num_passes),
-            early_stop="proof" if running.ends_by_proof else running.early_stop,
+            early_stop=running.ends_well or running.early_stop,
+            num_tests=running.num_tests,
             warnings=tuple(running.warnings),
             waves=tuple(running.begun),
             standing=running.tally.standing() if job.planner is not None else None,

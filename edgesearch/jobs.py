@@ -136,6 +136,11 @@ class Job:
     """None to leave unfinished solutions as they are."""
     is_traced: bool = False
     """Whether the driver keeps an event for each step and score."""
+    is_tested: bool = False
+    """Whether solutions are programs that the verifier runs.
+
+    Then all of them get scores, whatever the strategy, also one that is cut off but states a whole program.
+    """
     first: Wave = field(init=False)
     """The first wave."""
 
@@ -165,6 +170,8 @@ class JobResult:
     usage: Usage
     early_stop: StopReason | None = None
     """Why seconds were given back; None where the deadline ended it, or it was complete."""
+    num_tests: int = 0
+    """Visible tests that programs were tried on; 0 where none were."""
     warnings: tuple[str, ...] = ()
     """What the search could not do."""
     waves: tuple[WaveUsed, ...] = ()

@@ -25,8 +25,8 @@ from edgesearch.verifiers import checks, loading
 if TYPE_CHECKING:
     from edgesearch.engines.openai_protocol import Mode
 
-_OF_WAVES = ("majority", "weighted", "rebase")
-"""Strategies that `auto` is made of."""
+_STRATEGIES = ("greedy", "majority", "weighted", "rebase", "best_of_n", "codet")
+"""That `auto` is made of."""
 _SMALL_MODEL_BYTES = 64 << 20
 _MAX_N = {True: 64, False: 16}
 """Widest search by default, for models smaller than that and for others."""
@@ -41,6 +41,7 @@ def load(
     num_threads: int | None = None,
     check: bool = True,
     policy: str | Path | None = None,
+    sandbox: str = "auto",
 ) -> Pipeline:
     """Loads a solver and its verifier, and measures this device where it was not measured before.
 
@@ -54,15 +55,19 @@ def load(
         check: whether answers go through the exact check that the solver's manifest names, whichever the verifier; with
             the verifier `none` nothing is checked.
         policy: a file that `edgesearch tune` wrote for these models; default: the user's own, else the built-in one.
+        sandbox: what verifiers that try programs (`tests`, `agreement`) use: `auto` for the strongest that works
+            here, the name of one, or `none`, which also needs the environment variable EDGESEARCH_ALLOW_UNSANDBOXED=1.
 
     Raises:
         EdgesearchError: a model or policy cannot be found, is not usable, does not fit in memory, or they do not fit.
+        SandboxUnavailable: programs are to be tried, and no sandbox works here.
     """
     start = time.monotonic()
+    _find_sandbox(verifier, sandbox)
     spec = catalog.solver(solver)
     found = _find_policy(spec, verifier, Path(policy) if policy is not None else None)
     engine = load_engine(spec, max_n=max_n, max_tokens=max_tokens, num_threads=num_threads)
-    return _assembled(spec, engine, verifier, check=check, start=start, found=found)
+    return _assembled(spec, engine, verifier, check=check, start=start, found=found, sandbox=sandbox)
 
 
 def load_endpoint(
@@ -80,6 +85,7 @@ def load_endpoint(
     num_params: int | None = None,
     timeout_s: float = 120.0,
     check: bool = True,
+    sandbox: str = "auto",
 ) -> Pipeline:
     """Connects to a solver behind an OpenAI-compatible endpoint and loads its verifier here.
 
@@ -98,9 +104,11 @@ def load_endpoint(
         num_params: of the model, for counting FLOPs; default: what `like` or the server says, else none are counted.
         timeout_s: of one request; a deadline may end it sooner.
         check: as in `load`; the check is that of `like`.
+        sandbox: as in `load`.
 
     Raises:
         EdgesearchError: a value that cannot be used, an endpoint that refuses, or models that do not fit.
+        SandboxUnavailable: programs are to be tried, and no sandbox works here.
     """
     from edgesearch.engines.endpoint import connect
     from edgesearch.engines.http_client import HttpConfig
@@ -111,6 +119,7 @@ def load_endpoint(
         raise UsageError(
             f"verifier {verifier} reads token ids: name a local GGUF of the same model (--like), or use consensus"
         )
+    _find_sandbox(verifier, sandbox)
     spec = catalog.solver(like) if like is not None else SolverSpec(printable(model), Path())
     width = _MAX_N[False] if max_n is None else max_n
     config = EndpointConfig(mode, concurrency, width, choices_per_request, num_params=num_params or 0)
@@ -123,7 +132,30 @@ def load_endpoint(
         api_key_env=api_key_env,
         vocabulary=spec.path if like is not None else None,
     )
-    return _assembled(spec, engine, verifier, check=check, start=start)
+    return _assembled(spec, engine, verifier, check=check, start=start, sandbox=sandbox)
+
+
+def verifier_for(problem: Problem, verifier: str = loading.AUTO) -> str:
+    """The verifier that `auto` means for a problem, as `load` takes it.
+
+    For one that asks for a program: its visible tests, or without any the agreement with tests that the solver writes.
+    """
+    if verifier != loading.AUTO or problem.code is None:
+        return verifier
+    return "tests" if problem.code.tests else "agreement"
+
+
+def _find_sandbox(verifier: str, sandbox: str) -> None:
+    """Looks for the sandbox before anything is loaded or drawn, if programs will be tried in it.
+
+    Raises:
+        SandboxUnavailable: it does not work here.
+        UsageError: there is no such sandbox.
+    """
+    if loading.tries_programs(loading.parse(verifier)):
+        from edgesearch.sandbox.probe import find_for_programs
+
+        find_for_programs(sandbox)
 
 
 def _find_policy(spec: SolverSpec, verifier: str, explicit: Path | None) -> policies.Found:
@@ -143,12 +175,13 @@ def _assembled(
     check: bool,
     start: float,
     found: policies.Found | None = None,
+    sandbox: str = "auto",
 ) -> Pipeline:
     """The pipeline over a loaded engine: loads its verifier and check, and closes the engine where that fails."""
     found = found or policies.Found(None)
     loaded: loading.Loaded | None = None
     try:
-        loaded = loading.load(verifier, spec, engine)
+        loaded = loading.load(verifier, spec, engine, sandbox)
         file = profile_cache.verifier_file(verifier, spec) if loaded.verifier is not None else None
         measured = profile_cache.obtain(engine, loaded.verifier, solver_path=spec.path, verifier_path=file)
     except BaseException:
@@ -173,7 +206,7 @@ def _assembled(
 
 def _import_early(spec: SolverSpec) -> None:
     """Imports what the first solve needs, so that its budget does not pay for it."""
-    for name in ("greedy", *_OF_WAVES):
+    for name in _STRATEGIES:
         search.strategy(name)
     if spec.domain == "arithmetic":
         import edgesearch.tasks.arithmetic  # noqa: F401
@@ -212,15 +245,18 @@ def solve(
     confidence: float | None = 0.95,
     seed: int = 0,
     check: bool = True,
+    sandbox: str = "auto",
 ) -> Solution:
     """Loads the models, solves one problem within the budget, and frees them.
 
-    For several problems use `load` once and `Pipeline.solve` for each. Options as in `load` and `Pipeline.events`.
+    For several problems use `load` once and `Pipeline.solve` for each. Options as in `load` and `Pipeline.events`; the
+    verifier `auto` is that of `verifier_for`.
 
     Raises:
         EdgesearchError: see `load` and `Pipeline.events`; never for running out of time.
     """
-    with load(solver, verifier, max_n=n, check=check) as pipeline:
+    problem = Problem(problem) if isinstance(problem, str) else problem
+    with load(solver, verifier_for(problem, verifier), max_n=n, check=check, sandbox=sandbox) as pipeline:
         return pipeline.solve(
             problem, budget_s=budget_s, strategy=strategy, n=n, options=options, confidence=confidence, seed=seed
         )

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from edgesearch import search
+from edgesearch import coding, search
 from edgesearch.budget import Budget, Clock, Deadline
 from edgesearch.catalog import SolverSpec
 from edgesearch.choice import Choice, choose
@@ -47,9 +47,6 @@ from edgesearch.types import (
 )
 from edgesearch.verifiers.base import Verifier, warnings_of
 from edgesearch.verifiers.checks import Check
-
-if TYPE_CHECKING:
-    pass
 
 _PROGRESS_S = 0.1
 _CLOSING = r"The answer is \boxed{"
@@ -293,7 +290,8 @@ class Pipeline:
             UsageError: an option out of its range.
             ContextOverflow: the problem does not fit.
         """
-        prompt = make_prompt(problem, system=self._spec.system_prompt, step_delimiter=self._spec.step_delimiter)
+        system = coding.system_prompt(self._spec, problem)
+        prompt = make_prompt(problem, system=system, step_delimiter=self._spec.step_delimiter)
         share = share or Share(self._engine.info.max_sequences, 0)
         try:
             planned, warnings = self._plan(asked, prompt, deadline, share)
@@ -315,7 +313,8 @@ class Pipeline:
             number = driver.submit(job)
             shown = (*prepared.warnings, *self._engine.warnings)
             used, reason = job.first.used, prepared.planned.plan.reason
-            yield Started(prepared.problem.text, prepared.budget_s, self.load_s, self.models, used, reason, shown)
+            models = self._models_of(prepared.problem)
+            yield Started(prepared.problem.text, prepared.budget_s, self.load_s, models, used, reason, shown)
             shown_s = 0.0
             while True:
                 ended = driver.turn()
@@ -335,7 +334,8 @@ class Pipeline:
 
     def _plan(self, asked: Asked, prompt: Prompt, deadline: Deadline, share: Share) -> tuple[_Planned, tuple[str, ...]]:
         """How it begins, and what to warn of."""
-        wanted, warnings = self._choose_strategy(asked.strategy)
+        scorer = coding.scorer(self._verifier, prompt)
+        wanted, warnings = self._choose_strategy(asked.strategy, prompt, scorer)
         options = parse_options(wanted, asked.options)
         most = self._engine.info.max_sequences
         if asked.n is not None and not 1 <= asked.n <= most:
@@ -344,10 +344,12 @@ class Pipeline:
         outlook = self._outlook(asked, num_tokens, share.num_elsewhere)
         self._meter.start(outlook.prompt_tokens + outlook.mean_solution_tokens / 2)
         aggregator = self._aggregator(asked.aggregator)
-        if asked.strategy == "auto" and wanted.name != "greedy":
+        is_tested = coding.is_tested(self._verifier, prompt, wanted)
+        is_open = prompt.code is None or is_tested  # else nothing tells when to stop, and one search is all
+        if asked.strategy == "auto" and wanted.name != "greedy" and is_open:
             confidence = None if asked.confidence == 1 else asked.confidence
-            wish = Wish(wanted, aggregator, asked.n or most, asked.m, confidence)
-            planner = AutoPlanner(wish, outlook, self.policy, self._meter)
+            wish = Wish(wanted, aggregator, asked.n or most, asked.m, confidence, is_tested)
+            planner = AutoPlanner(wish, outlook, self._policy_of(prompt), self._meter)
             first = planner.begin(deadline.remaining(), share.max_n)
             return _Planned(first, first.strategy.options(), planner), warnings
         planned = plan(
@@ -368,17 +370,35 @@ class Pipeline:
             warnings += (f"{planned.strategy.name} with n={planned.config.n} ran instead: {reason}",)
         return _Planned(planned, planned.strategy.options() if is_other else options, None), warnings
 
-    def _choose_strategy(self, name: str) -> tuple[Strategy, tuple[str, ...]]:
+    def _choose_strategy(self, name: str, prompt: Prompt, scorer: Verifier | None) -> tuple[Strategy, tuple[str, ...]]:
         """The strategy of that name, or what stands in for it, and what to warn of."""
+        if name == "auto" and prompt.code is not None:
+            return self._choose_for_code(scorer)
         if name == "auto":
             return search.strategy(self._best_strategy()), ()
         wanted = search.strategy(name)
+        if wanted.needs_scores and scorer is None and self._verifier is not None:
+            raise UsageError(f"strategy {name} needs scores, and this problem shows no tests; use --strategy greedy")
         if wanted.needs_scores and self._verifier is None and self.models.verifier == "consensus":
             warning = f"{name} needs a verifier that scores; majority vote (consensus) is used instead"
             return search.strategy("majority"), (warning,)
         if wanted.needs_scores and self._verifier is None:
             raise UsageError(f"strategy {name} needs a verifier; use --verifier, or --strategy majority")
         return wanted, ()
+
+    def _choose_for_code(self, scorer: Verifier | None) -> tuple[Strategy, tuple[str, ...]]:
+        """What suits a problem that asks for a program, and what to warn of; without scores many are of no use."""
+        if scorer is None:
+            return search.strategy("greedy"), (coding.NO_TESTS,) if self._verifier is not None else ()
+        return search.strategy("codet" if scorer.info.reads_tests else "best_of_n"), ()
+
+    def _models_of(self, problem: Problem) -> ModelNames:
+        """Those that answer it; the exact check is of final answers only."""
+        return self.models if problem.code is None else dataclasses.replace(self.models, check=None)
+
+    def _policy_of(self, prompt: Prompt) -> Policy | None:
+        """What was measured of the models on such problems."""
+        return self.policy if prompt.code is None else None
 
     def _best_strategy(self) -> str:
         """What suits the verifier: the answers of all waves are put to a vote, so each wave is one whose own do."""
@@ -434,16 +454,24 @@ class Pipeline:
             planner=planned.planner,
             closing=self._closing(prompt, planned.plan.config.n + share.num_elsewhere),
             is_traced=asked.is_traced,
+            is_tested=coding.is_tested(self._verifier, prompt, planned.plan.strategy),
         )
 
-    def _closing(self, prompt: Prompt, width: int) -> Closing:
+    def _closing(self, prompt: Prompt, width: int) -> Closing | None:
         """What makes unfinished solutions answer, and how long before the deadline that has to begin."""
+        if prompt.code is not None:
+            return None
         passes_s = _CLOSING_TOKENS * self.profile.pass_s(width, self._spec.mean_solution_tokens) * self._meter.slowdown
         return Closing(prompt.step_delimiter + _CLOSING, _CLOSING_TOKENS, _CLOSING_PESSIMISM * passes_s)
 
     def _domain_warnings(self, problem: Problem) -> tuple[str, ...]:
         if self._spec.domain != "arithmetic":
             return ()
+        if problem.code is not None:
+            return (
+                f"{self._spec.name} was only trained on generated arithmetic problems and cannot write programs: do "
+                "not trust the answer; use --model with a real model that writes code",
+            )
         from edgesearch.tasks.arithmetic import out_of_domain
 
         reasons = out_of_domain(problem.text)
@@ -463,9 +491,11 @@ class Pipeline:
         """What is told of a job that has ended."""
         warnings = prepared.warnings + result.warnings
         choice = choose(result.candidates, result.job.selection)
-        if choice.is_unscored:
+        code, chosen = result.job.prompt.code, choice.candidate
+        if result.job.is_tested and chosen is not None and chosen.answer is not None and chosen.score is None:
+            warnings += (coding.NOT_TRIED,)
+        elif choice.is_unscored and code is None:
             warnings += ("there was no time to score a solution; the answer is the majority's",)
-        chosen = choice.candidate
         proof = chosen.beam.proof if chosen is not None else None
         if proof is False:
             warnings += (
@@ -483,7 +513,7 @@ class Pipeline:
             wall_s=result.job.deadline.elapsed(),
             load_s=self.load_s,
             strategy=max((wave.strategy for wave in used.waves), key=lambda strategy: strategy.n),
-            models=self.models,
+            models=self._models_of(prepared.problem),
             usage=dataclasses.replace(result.usage, peak_bytes=peak_bytes()),
             warnings=tuple(dict.fromkeys((*warnings, *self._engine.warnings, *self._verifier_warnings()))),
             candidates=result.candidates,
@@ -495,6 +525,7 @@ class Pipeline:
             is_calibrated=calibrated is not None,
             agreement=choice.share,
             plan=used,
+            tests=coding.visible_tests(self._verifier, result, chosen),
         )
 
     def unanswered(self, problem: Problem, asked: Asked, deadline: Deadline, warning: str) -> Solution:
@@ -508,7 +539,7 @@ class Pipeline:
             wall_s=deadline.elapsed(),
             load_s=self.load_s,
             strategy=StrategyUsed(asked.strategy, 0, 1, asked.aggregator or "last"),
-            models=self.models,
+            models=self._models_of(problem),
             usage=Usage(peak_bytes=peak_bytes()),
             warnings=(warning, *self._warnings),
             id=problem.id,
@@ -516,8 +547,8 @@ class Pipeline:
 
     def _calibrated(self, result: JobResult, choice: Choice) -> float | None:
         """The probability that the choice is right; None where none was ever fitted to such votes."""
-        chosen = choice.candidate
-        if self.policy is None or self.policy.calibration is None or result.job.selection != "weighted":
+        chosen, policy = choice.candidate, self._policy_of(result.job.prompt)
+        if policy is None or policy.calibration is None or result.job.selection != "weighted":
             return None
         if chosen is None or chosen.answer is None or chosen.beam.proof is not None:
             return None
@@ -529,15 +560,15 @@ class Pipeline:
             standing = tally.standing()
         if standing.mean_score is None:
             return None
-        return self.policy.calibration.probability(standing)
+        return policy.calibration.probability(standing)
 
     def _plan_used(self, result: JobResult, planned: _Planned) -> PlanUsed:
-        planner = planned.planner
+        planner, policy = planned.planner, self._policy_of(result.job.prompt)
         return PlanUsed(
             waves=(result.job.first.begun(0.0), *result.waves),
             least_s=planned.plan.least_s,
             difficulty=planner.difficulty if planner is not None else None,
-            policy=self.policy.name if planner is not None and self.policy is not None else None,
+            policy=policy.name if planner is not None and policy is not None else None,
         )
 
 

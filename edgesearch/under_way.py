@@ -139,6 +139,12 @@ class RunningJob:
     finished_tokens: int = 0
     is_proven: bool = False
     """Whether the answer of a finished solution is proven right."""
+    has_passed: bool = False
+    """Whether a finished solution has a score that needs no better."""
+    num_tests: int = 0
+    """Visible tests that its programs are tried on."""
+    num_looked_at: int = 0
+    """Scores of finished solutions when that was last asked."""
     num_passes: int = 0
     """Of the engine, while it had drafts under way."""
     reserve_s: float = 0.0
@@ -189,7 +195,7 @@ class RunningJob:
     @property
     def is_scored(self) -> bool:
         """Whether its finished solutions get scores."""
-        return self.job.strategy.needs_scores
+        return self.job.strategy.needs_scores or self.job.is_tested
 
     @property
     def has_answer(self) -> bool:
@@ -201,14 +207,22 @@ class RunningJob:
         return any(beam.proof is not False and self.answer(beam) is not None for beam in rest)
 
     @property
-    def ends_by_proof(self) -> bool:
-        """Whether an answer is proven right and no other is wanted."""
-        return not self.job.strategy.keeps_all and self.is_proven
+    def ends_well(self) -> StopReason | None:
+        """Why no other solution is wanted than one in hand; None where one is."""
+        if self.job.strategy.keeps_all:
+            return None
+        return "proof" if self.is_proven else "passed" if self.has_passed else None
+
+    def look_at_scores(self, enough: float) -> None:
+        """Notes whether one of the scores that came in needs no better."""
+        new = itertools.islice(self.judged.values(), self.num_looked_at, None)
+        self.has_passed = self.has_passed or any((self.score(beam) or 0.0) >= enough for beam in new)
+        self.num_looked_at = len(self.judged)
 
     def answer(self, beam: Beam) -> str | None:
         """What a beam states; read once."""
         if beam.node not in self.answers:
-            self.answers[beam.node] = answer.extract(beam.text)
+            self.answers[beam.node] = answer.stated(beam.prompt, beam.text)
         return self.answers[beam.node]
 
     def waiting(self, running: RunningWave) -> list[Beam]:
@@ -216,6 +230,12 @@ class RunningJob:
         if not isinstance(running.request, Judge) or running.is_over:
             return []
         return list(running.request.beams)
+
+    @property
+    def expected_tokens(self) -> float:
+        """Of one solution that is under way: as many as those that are finished have."""
+        mean = self.finished_tokens / len(self.finished) if self.finished else self.num_passes
+        return min(mean, self.max_tokens)
 
     # -- candidates ------------------------------------------------------------------------------------------------
 

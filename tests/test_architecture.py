@@ -9,13 +9,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
-    {"types", "errors", "answer"},
+    {"types", "errors", "answer", "program"},
     {"budget", "integrity", "engines.gguf_header"},
     {"catalog", "hub", "prompt", "events", "tasks.arithmetic"},
     {"engines", "verifiers", "sandbox"},
     {"search"},
     {"driver", "jobs", "judging", "under_way", "planner", "choice"},
-    {"pipeline", "loading", "shared"},
+    {"pipeline", "loading", "shared", "coding"},
     {"tasks", "bench", "trace"},
 ]
 HEAVY = {

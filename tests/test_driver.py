@@ -75,7 +75,7 @@ class World:
         raise AssertionError("the driver never came to an end")
 
 
-@pytest.mark.parametrize("name", search.names())
+@pytest.mark.parametrize("name", search.general_names())
 def test_every_strategy_runs_to_its_end_and_finds_the_answer(name):
     world = World()
     [result] = world.run(world.job(name))
@@ -84,7 +84,7 @@ def test_every_strategy_runs_to_its_end_and_finds_the_answer(name):
     assert all(candidate.beam.finish == "stop" for candidate in result.candidates)
 
 
-@pytest.mark.parametrize("name", search.names())
+@pytest.mark.parametrize("name", search.general_names())
 def test_nothing_is_kept_once_a_job_has_ended(name):
     world = World()
     world.run(world.job(name), world.job(name, budget_s=0.05))
@@ -92,7 +92,7 @@ def test_nothing_is_kept_once_a_job_has_ended(name):
     assert world.verifier.nodes == set()
 
 
-@pytest.mark.parametrize("name", [name for name in search.names() if name not in REVISING])
+@pytest.mark.parametrize("name", [name for name in search.general_names() if name not in REVISING])
 def test_the_prompt_is_prefilled_once(name):
     world = World()
     [result] = world.run(world.job(name, n=8))
@@ -210,7 +210,7 @@ def test_seeds_change_the_samples():
     assert texts(1) != texts(2)
 
 
-@pytest.mark.parametrize("name", search.names())
+@pytest.mark.parametrize("name", search.general_names())
 @pytest.mark.parametrize("budget_s", [0.02, 0.05, 0.1, 0.15, 0.2, 0.5])
 def test_the_deadline_is_met_whatever_the_strategy(name, budget_s):
     world = World(pass_s=0.01, token_s=0.001)
@@ -399,7 +399,7 @@ GREEDY_SEED = _greedy_seed()
 
 @settings(max_examples=40, deadline=None)
 @given(
-    name=st.sampled_from(search.names()),
+    name=st.sampled_from(search.general_names()),
     n=st.integers(1, 20),
     m=st.integers(1, 8),
     budget_s=st.floats(0.02, 3),
@@ -672,7 +672,7 @@ def test_a_solution_that_is_proven_wrong_loses_to_every_other(name, aggregator):
     assert {candidate.beam.proof for candidate in result.candidates} == {None, False}
 
 
-@pytest.mark.parametrize("name", search.names())
+@pytest.mark.parametrize("name", search.general_names())
 def test_a_check_that_cannot_tell_changes_nothing(name):
     def outcome(check):
         world = World(check=check)
@@ -683,7 +683,7 @@ def test_a_check_that_cannot_tell_changes_nothing(name):
     assert outcome(lambda problem, stated: None) == outcome(None)
 
 
-@pytest.mark.parametrize("name", search.names())
+@pytest.mark.parametrize("name", search.general_names())
 @pytest.mark.parametrize("right", ["7", "8"])
 def test_scores_are_the_verifier_s_own_whatever_is_proven(name, right):
     world = World(check=Checker(right))
@@ -691,7 +691,7 @@ def test_scores_are_the_verifier_s_own_whatever_is_proven(name, right):
     assert {score for candidate in result.candidates for score in candidate.beam.scores} <= {0.5}
 
 
-@pytest.mark.parametrize("name", search.names())
+@pytest.mark.parametrize("name", search.general_names())
 def test_each_finished_solution_is_checked_once_on_the_problem_s_own_text(name):
     check = Checker("8")
     world = World(check=check)
@@ -699,7 +699,7 @@ def test_each_finished_solution_is_checked_once_on_the_problem_s_own_text(name):
     assert check.asked == [("how many apples are there", "7")] * len(result.candidates)
 
 
-@pytest.mark.parametrize("name", [name for name in search.names() if not search.strategy(name).keeps_all])
+@pytest.mark.parametrize("name", [name for name in search.general_names() if not search.strategy(name).keeps_all])
 def test_a_search_is_closed_by_the_pass_that_proves_an_answer(name):
     world = World(check=Checker())
     number = world.driver.submit(world.job(name, n=8))

@@ -32,7 +32,7 @@ def test_the_one_line_of_the_readme_solves_a_problem_of_several_steps():
     assert solution.load_s > 0
 
 
-@pytest.mark.parametrize("name", [name for name in search.names() if not name.startswith("revision")])
+@pytest.mark.parametrize("name", [name for name in search.general_names() if not name.startswith("revision")])
 def test_every_strategy_solves_an_easy_problem(pipeline, name):
     solution = pipeline.solve(EASY, budget_s=20, strategy=name, n=8)
     assert solution.answer == "36"
@@ -214,7 +214,7 @@ def test_a_narrower_search_than_asked_for_is_said(pipeline):
 
 
 def test_a_strategy_that_ran_as_asked_for_is_not_warned_about(pipeline):
-    for name in search.names():
+    for name in search.general_names():
         assert pipeline.solve("x+3=10. What whole number is x?", strategy=name, budget_s=5.0).warnings == ()
 
 

@@ -41,7 +41,7 @@ def test_a_right_answer_that_only_the_check_can_tell_is_found_and_certain(name):
     assert solution.usage.verified_tokens <= unchecked.usage.verified_tokens
 
 
-@pytest.mark.parametrize("name", search.names())
+@pytest.mark.parametrize("name", search.general_names())
 def test_where_every_answer_is_wrong_the_solution_says_so(name):
     solution = scripted(lambda beam, seed: r"The answer is \boxed{5}").solve(EQUATION, budget_s=60, strategy=name, n=4)
     assert (solution.answer, solution.confidence, solution.proof) == ("5", 0.0, False)
@@ -78,7 +78,7 @@ def pipeline():
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-@pytest.mark.parametrize("name", search.names())
+@pytest.mark.parametrize("name", search.general_names())
 def test_what_is_proven_is_what_the_check_says_and_decides_the_choice(pipeline, problem, name):
     solution = pipeline.solve(problem, budget_s=20, strategy=name, n=16)
     assert solution.models.check == "arithmetic"

@@ -19,7 +19,7 @@ def step(text: str, finish: Finish = "step", ids: tuple[int, ...] = (1,), logpro
 
 
 def test_a_problem_has_no_field_for_its_answer() -> None:
-    assert {field.name for field in dataclasses.fields(Problem)} == {"text", "id"}
+    assert {field.name for field in dataclasses.fields(Problem)} == {"text", "id", "code"}
 
 
 def test_an_id_is_never_given_twice() -> None:

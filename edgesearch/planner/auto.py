@@ -14,6 +14,8 @@ It stops before the deadline when
   the solver and its verifier err alike, more of the same does not help, and the seconds are given back;
 * `no_time`: no further solution could be drawn to its end.
 Answers that are proven wrong by an exact check have no vote, so a problem that can be checked goes on to its proof.
+Programs are chosen by their scores, not by votes: of these reasons only `no_time` ends a search for one, and the driver
+ends it once a program passes all visible tests.
 
 Not covered: seconds (profile.py, predict.py), what was measured (policy.py), running (driver.py).
 
@@ -69,6 +71,8 @@ class Wish:
     m: int = 4
     confidence: float | None = None
     """Calibrated probability from which on to stop; None for never."""
+    is_tested: bool = False
+    """Whether solutions are programs that are tried on tests: all of them have scores, and no vote ends the solve."""
 
     def __post_init__(self) -> None:
         if self.confidence is not None and not 0.5 < self.confidence < 1:
@@ -122,7 +126,7 @@ class AutoPlanner:
         )
         self._refill_at = first.config.n // 2
         is_greedy = first.strategy.name == greedy.name
-        if is_greedy:  # nobody scores its solution, so those that may follow vote with it without scores
+        if is_greedy and not wish.is_tested:  # nobody scores its solution, so those that follow vote without scores
             self._wish = dataclasses.replace(wish, strategy=search.strategy("majority"))
         return dataclasses.replace(first, has_safety_lane=not is_greedy)
 
@@ -185,7 +189,7 @@ class AutoPlanner:
 
     def _reason_to_stop(self, now: Situation) -> StopReason | None:
         standing = now.standing
-        if standing.answer is None or standing.num_candidates < _MIN_VOTES:
+        if self._wish.is_tested or standing.answer is None or standing.num_candidates < _MIN_VOTES:
             return None
         if self._is_confident(standing):
             return "confidence"

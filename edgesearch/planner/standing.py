@@ -5,7 +5,8 @@ would cost more than drawing them, so each one is counted once, when it has its 
 
 Votes are over canonical answers and weigh what the candidate's score says, 0 where it has none; where no vote weighs
 anything each counts one, as in the choice at the end (choice.py). Answers that an exact check proved wrong have no
-vote; one that is proven right has all.
+vote; one that is proven right has all. Programs that have scores are not voted on: the one with the highest leads, the
+first of equals before the others.
 """
 
 import math
@@ -50,6 +51,7 @@ class _Class:
     """The voters of one canonical answer."""
 
     spelling: str
+    is_program: bool
     weight: float = 0.0
     num_votes: int = 0
     best: Candidate | None = None
@@ -86,7 +88,7 @@ class Tally:
 
     def _vote(self, candidate: Candidate, stated: str) -> None:
         score = candidate.score or 0.0
-        voters = self._classes.setdefault(answer.canonical(stated), _Class(stated))
+        voters = self._classes.setdefault(answer.canonical(stated), _Class(stated, answer.is_program(stated)))
         voters.num_votes += 1
         voters.weight += score
         self._weight += score
@@ -102,7 +104,9 @@ class Tally:
         return leader.best if leader is not None else self._disproven
 
     def _votes(self, voters: _Class) -> float:
-        """What its votes count: what they weigh, or one each where none weighs anything."""
+        """What its votes count: what they weigh, or one each where none weighs anything; of a program its score."""
+        if voters.is_program and self._num_scored:
+            return max(0.0, voters.best_score)
         return voters.weight if self._weight > 0 else voters.num_votes
 
     def standing(self) -> Standing:
@@ -142,7 +146,7 @@ class Tally:
         if self._proven is not None:
             return 1.0
         total = math.fsum(map(self._votes, self._classes.values()))
-        return min(1.0, self._votes(leader) / total)
+        return min(1.0, self._votes(leader) / total) if total else 0.0
 
 
 def _weight(voters: _Class | None, is_scored: bool) -> float:

@@ -21,6 +21,7 @@ FATES: dict[Fate, str] = {
 }
 _STOPPED: dict[StopReason, str] = {
     "proof": "an answer is proven right",
+    "passed": "a program passes all visible tests",
     "dominance": "nothing that could still be drawn in time could change the answer",
     "settled": "more samples would hardly have changed the answer",
     "confidence": "the answer was as sure as asked for",

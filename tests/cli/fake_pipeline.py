@@ -141,6 +141,8 @@ class Loader:
         """Whether each load was to check answers."""
         self.policies: list[str | None] = []
         """The policy file that each load was given."""
+        self.sandboxes: list[str] = []
+        """What each load was to run programs in."""
         self.error: BaseException | None = None
 
     def __call__(
@@ -153,10 +155,12 @@ class Loader:
         num_threads: int | None = None,
         check: bool = True,
         policy: str | None = None,
+        sandbox: str = "auto",
     ) -> FakePipeline:
         self.calls.append((solver, verifier, max_n, num_threads))
         self.checks.append(check)
         self.policies.append(policy)
+        self.sandboxes.append(sandbox)
         if self.error is not None:
             raise self.error
         return self.pipeline

@@ -12,13 +12,25 @@ import pytest
 from click.testing import Result
 
 from edgesearch.engines import probe as weights_probe
+from edgesearch.errors import SandboxUnavailable
 from edgesearch.planner import policy, profile_cache
 from edgesearch.sandbox import probe
 from edgesearch.sandbox.tiers import TIERS
+from edgesearch.sandbox.worker_tiers import WORKER_TIERS
 
 Run = Callable[..., Result]
 
-CHECKS = ["repacked weights", "threads", "load", "profile", "ONNX Runtime", "sandbox", "profiles", "policies"]
+CHECKS = [
+    "repacked weights",
+    "threads",
+    "load",
+    "profile",
+    "ONNX Runtime",
+    "sandbox",
+    "programs of models",
+    "profiles",
+    "policies",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +113,21 @@ def test_what_slows_a_solve_down_is_told(run: Run, monkeypatch: pytest.MonkeyPat
         assert not checks[name]["is_ok"]
     assert "99.0 programs" in checks["load"]["text"]
     assert "your rights" in checks["sandbox"]["text"]
+
+
+def test_what_programs_of_models_would_run_in_is_told_or_what_to_do_where_nothing_isolates_them(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise SandboxUnavailable("no sandbox works here; install bubblewrap")
+
+    monkeypatch.setattr(probe, "find_for_programs", lambda: WORKER_TIERS["landlock"])
+    found = checks_of(run("doctor", "--verifier", "none", "--json"))["programs of models"]
+    assert found["is_ok"]
+    assert found["text"].startswith("run in landlock, isolated; ")
+    monkeypatch.setattr(probe, "find_for_programs", refuse)
+    found = checks_of(run("doctor", "--verifier", "none", "--json"))["programs of models"]
+    assert (found["is_ok"], found["text"]) == (False, "no sandbox works here; install bubblewrap")
 
 
 def test_a_fit_that_is_far_off_is_told(part: Callable[[str], Any]) -> None:

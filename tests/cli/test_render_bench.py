@@ -161,6 +161,27 @@ def test_the_table_has_a_line_a_cell_with_its_accuracy(render: Any) -> None:
     assert len({len(line) for line in (heading, first, second)}) == 1
 
 
+def test_the_seeds_of_a_setting_may_be_one_line(render: Any) -> None:
+    _, line = render.table_lines(summary(), is_by_seed=False)
+    assert line.startswith("small majority n=4 m=1 60s  ")
+    assert line.split()[-5:] == ["75.0%", "3", "1", "0", "0"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({"num_samples": 4000}, "4,000 samples"),
+        ({"num_samples": 40, "num_cut_samples": 2}, "40 samples, 2 of them cut off"),
+        (
+            {"num_samples": 4000, "num_programs": 3500, "num_tried": 1200},
+            "4,000 samples; 3,500 programs, of which 1,200 different ones were run",
+        ),
+    ],
+)
+def test_samples_are_counted_and_so_are_those_that_were_run(render: Any, counts: dict[str, int], words: str) -> None:
+    assert render.samples_line(summary(**counts)) == words
+
+
 def test_the_summary_says_what_the_harness_cost(render: Any) -> None:
     assert render.summary_line(summary()) == (
         "3 units in 2 min (98 s solving, 1.0 s loading, 1.0% for the harness), 1 were there before"

@@ -34,6 +34,7 @@ KEYS = [
     "is_calibrated",
     "agreement",
     "proof",
+    "tests",
     "budget_s",
     "wall_s",
     "load_s",
@@ -369,7 +370,7 @@ def test_every_flag_about_an_endpoint_reaches_the_library(run: Run, loader: Load
     assert "Connecting to the endpoint's org/big" in result.stderr
     options = {
         "like": "nano", "verifier": "v", "mode": "chat", "template": "t", "api_key_env": "KEY", "concurrency": 32,
-        "max_n": 8, "check": False,
+        "max_n": 8, "check": False, "sandbox": "auto",
     }  # fmt: skip
     assert connected == [((URL, "org/big"), options)]
     assert loader.calls == []

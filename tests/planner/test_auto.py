@@ -541,3 +541,33 @@ def test_beams_beyond_the_mean_length_are_taken_to_need_one_more_step() -> None:
 @given(st.integers(1, 100), st.integers(0, 500), st.floats(-10, 1000))
 def test_at_least_one_beam_goes_on_and_never_more_than_there_are(count: int, tokens: int, left_s: float) -> None:
     assert 1 <= planner(outlook=SLOW, strategy=REBASE).width(WAVE, grown(tokens, count), left_s) <= count
+
+
+# -- programs ----------------------------------------------------------------------------------------------------------
+
+
+def of_programs(*, begun_s: float = 1000.0, max_n: int = 16) -> AutoPlanner:
+    outlook = steady(PASS_S)
+    wish = Wish(search.strategy("best_of_n"), "last", max_n, confidence=0.51, is_tested=True)
+    made = AutoPlanner(wish, outlook, None, FixedPace(outlook))
+    made.begin(begun_s)
+    return made
+
+
+def test_no_vote_of_programs_ends_the_search_while_another_wave_fits() -> None:
+    sure = votes({"def f(): return 1\n": 500, "def f(): return 2\n": 1}, score=0.9)
+    assert planner(max_n=16).decide(moment(votes({"7": 500, "8": 1}), left_s=0.5)) in ("dominance", "settled")
+    wave = wave_of(of_programs().decide(moment(sure, left_s=0.5)))
+    assert (wave.strategy.name, wave.config.n) == ("best_of_n", 16)
+
+
+def test_a_search_for_a_program_ends_where_no_other_fits() -> None:
+    assert (
+        of_programs().decide(moment(votes({"def f(): return 1\n": 9}, score=0.9), left_s=0.0, num_waves=0)) == "no_time"
+    )
+
+
+def test_after_a_single_greedy_program_others_are_still_scored() -> None:
+    made = of_programs(begun_s=0.12)
+    wave = wave_of(made.decide(moment(votes({"def f(): return 1\n": 1}, score=0.5), num_waves=0)))
+    assert wave.strategy.name == "best_of_n"

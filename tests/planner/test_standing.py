@@ -152,3 +152,27 @@ def test_asking_again_gives_the_same_and_a_new_candidate_another_standing() -> N
     assert tally.standing() is before
     tally.add(candidate("7"))
     assert (before.num_votes, tally.standing().num_votes) == (1, 2)
+
+
+# ------------------------------------------------------------------------------------------------------- programs
+
+
+def test_the_program_with_the_highest_score_leads_however_many_votes_another_has() -> None:
+    now = standing(
+        [
+            *[candidate("def f(): return 1\n", 0.5)] * 9,
+            candidate("def f(): return 2\n", 0.75),
+            candidate("def f(): return 3\n", 0.75),
+        ]
+    )
+    assert (now.answer, now.best_score, now.num_votes) == ("def f(): return 2\n", 0.75, 1)
+
+
+def test_programs_without_scores_are_voted_on() -> None:
+    now = standing([candidate("def f(): return 2\n"), *[candidate("def f(): return 1\n")] * 2])
+    assert (now.answer, now.num_votes) == ("def f(): return 1\n", 2)
+
+
+def test_programs_that_all_score_nothing_have_no_share() -> None:
+    now = standing([candidate("def f(): return 1\n", 0.0), candidate("def f(): return 2\n", 0.0)])
+    assert (now.answer, now.share) == ("def f(): return 1\n", 0.0)

@@ -88,6 +88,7 @@ def test_unseen_characters_are_spelled_out():
 
 def test_words_say_why_it_ended_and_how_sure_it_is():
     assert "more samples would hardly have changed" in words.stopped(made_traces.trace())
+    assert "passes all visible tests" in words.stopped(made_traces.trace(early_stop="passed"))
     assert "was complete" in words.stopped(made_traces.trace(early_stop=None))
     assert "was interrupted" in words.stopped(made_traces.trace(early_stop=None, finish="deadline"))
     assert "until the time was over" in words.stopped(made_traces.trace(early_stop=None, finish="deadline", wall_s=1.9))
