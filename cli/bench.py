@@ -1,8 +1,10 @@
-"""`edgesearch bench`: run a recipe into a store, and export a store.
+"""`edgesearch bench`: run a recipe or a task into a store, and export a store.
 
-Not covered: running (edgesearch.bench.runner), the views of a run (render_bench.py), reports (bench_report.py).
+Not covered: running (edgesearch.bench.runner), the flags of a task (bench_task.py), the views of a run
+(render_bench.py), reports (bench_report.py).
 """
 
+import dataclasses
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +17,22 @@ from edgesearch.types import SCHEMA_VERSION
 
 from . import json_output
 from .bench_report import compare, report
+from .bench_task import check_recipe, task_flags, task_run
 from .interrupts import Interrupts
 from .terminal import note, one_line, say, warn
 
 if TYPE_CHECKING:
     from edgesearch.bench.crew import Crew
     from edgesearch.bench.events import Summary
+    from edgesearch.bench.recipe import Recipe
+    from edgesearch.bench.report.measure import Material
     from edgesearch.bench.runner import Runner
+    from edgesearch.bench.task_recipe import TaskRun
 
 _EXAMPLES = """\b
 Examples:
   edgesearch bench run benchmarks/recipes/nano-small.toml --out run.sqlite
+  edgesearch bench run humaneval --n 100 --model Qwen2.5-Coder-1.5B-Instruct-Q4_K_M.gguf
   edgesearch bench report run.sqlite --html report.html
   edgesearch bench compare ours.sqlite theirs.sqlite
   edgesearch bench export run.sqlite --jsonl run.jsonl
@@ -35,6 +42,13 @@ Examples:
   edgesearch bench run recipe.toml --out run.sqlite
   edgesearch bench run recipe.toml --out try.sqlite --limit 5 --json
   edgesearch bench run recipe.toml --out run.sqlite --ray auto --gpus-per-worker 1
+  edgesearch bench run humaneval --strategy sample --n 1000 --endpoint http://localhost:8000/v1 --model MODEL
+  edgesearch bench run humaneval --n 100 --samples samples.jsonl --out recorded.sqlite
+  edgesearch bench run mbpp --strategy best_of_n --n 100 --samples samples.jsonl --verifier tests
+
+\b
+A TASK is one of `edgesearch.tasks`: humaneval, mbpp, gsm8k, math500 and others. All that is only for a TASK stands in
+the file of a recipe.
 
 \b
 For --ray: "ray start --head" on one machine, "ray start --address=HOST:PORT" on each of the others, with the same
@@ -76,11 +90,25 @@ class Staff:
 class Job:
     """What the flags say about a run."""
 
-    recipe: Path
+    what: str
+    """The recipe's file, or the task's name."""
+    task: "TaskRun | None"
+    """None for a recipe."""
     out: Path
     limit: int | None
     retries_errors: bool
+    sandbox: str
     staff: Staff
+
+    def recipe(self) -> "Recipe":
+        """What is run."""
+        if self.task is not None:
+            from edgesearch.bench import task_recipe
+
+            return task_recipe.make(self.task)
+        from edgesearch.bench.recipe import load
+
+        return load(Path(self.what))
 
 
 @click.group(epilog=_EXAMPLES, short_help="Run a recipe and keep every outcome.")
@@ -88,21 +116,28 @@ def bench() -> None:
     """Compare strategies, widths and models on the same problems, and keep every candidate."""
 
 
-@bench.command(epilog=_RUN_EXAMPLES, short_help="Run a recipe, or go on with it.")
-@click.argument("recipe", metavar="RECIPE.toml")
+@bench.command(epilog=_RUN_EXAMPLES, short_help="Run a recipe or a task, or go on with it.")
+@click.argument("what", metavar="RECIPE.toml|TASK")
 @click.option(
     "--out",
-    required=True,
     metavar="RUN.sqlite",
-    show_default="none",
+    show_default="TASK.sqlite; none for a recipe",
     help="The store; a run that it holds already is gone on with.",
+)
+@task_flags
+@click.option(
+    "--sandbox",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="What programs are run in; auto for the strongest that works here.",
 )
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
     metavar="N",
-    show_default="the recipe's",
-    help="At most so many samples of the task.",
+    show_default="the recipe's, or all",
+    help="At most so many problems of the task.",
 )
 @click.option("--retry-errors", is_flag=True, show_default="keep", help="Run units again that ended in an error.")
 @click.option(
@@ -130,8 +165,9 @@ def bench() -> None:
 @click.pass_context
 def run(
     ctx: click.Context,
-    recipe: str,
-    out: str,
+    what: str,
+    out: str | None,
+    sandbox: str,
     limit: int | None,
     retry_errors: bool,
     ray: str | None,
@@ -140,31 +176,50 @@ def run(
     is_json: bool,
     no_progress: bool,
 ) -> None:
-    """Run what RECIPE.toml says and keep every outcome in a store.
+    """Run what RECIPE.toml says, or a TASK as the flags say, and keep every outcome in a store.
 
     Ctrl-C ends it; what is done is kept. A second one leaves at once.
     """
-    job = Job(Path(recipe), Path(out), limit, retry_errors, Staff(ray, cpus_per_worker, gpus_per_worker))
+    job = _job(ctx, what, out, limit, retry_errors, sandbox, Staff(ray, cpus_per_worker, gpus_per_worker))
     with Interrupts() as interrupts:
         summary = _run(job, interrupts, has_progress=not no_progress)
+        found = _measured(job, summary)
         if is_json:
-            json_output.echo(run_object(summary))
+            json_output.echo(run_object(summary, found))
         else:
-            _tell(summary)
+            _tell(summary, found)
         if summary.is_cancelled:
-            kept = f"{summary.num_units - summary.num_left:,} of {summary.num_units:,} units are kept in {out}"
+            kept = f"{summary.num_units - summary.num_left:,} of {summary.num_units:,} units are kept in {job.out}"
             note(one_line(f"Interrupted: {kept}. Run the same command again to go on."))
     ctx.exit(interrupts.exit_code or 0)
 
 
+def _job(
+    ctx: click.Context, what: str, out: str | None, limit: int | None, retries_errors: bool, sandbox: str, staff: Staff
+) -> Job:
+    """What the flags say.
+
+    Raises:
+        UsageError: they contradict each other, or a recipe comes without a store.
+    """
+    from edgesearch.bench.task_recipe import is_task
+
+    if is_task(what):
+        task = task_run(ctx, what, limit)
+        return Job(what, task, Path(out or f"{what}.sqlite"), None, retries_errors, sandbox, staff)
+    check_recipe(ctx, what)
+    if out is None:
+        raise UsageError(f"name the store that {what} is run into: --out RUN.sqlite")
+    return Job(what, None, Path(out), limit, retries_errors, sandbox, staff)
+
+
 def _run(job: Job, interrupts: Interrupts, *, has_progress: bool) -> "Summary":
     if has_progress:
-        note(f"Planning {one_line(str(job.recipe))} ...")  # before the slow imports
-    from edgesearch.bench.recipe import load
+        note(f"Planning {one_line(job.what)} ...")  # before the slow imports
     from edgesearch.bench.runner import Runner
     from edgesearch.bench.units import make_plan
 
-    plan = make_plan(load(job.recipe), limit=job.limit)
+    plan = make_plan(job.recipe(), limit=job.limit, sandbox=job.sandbox)
     if has_progress and job.staff.ray is not None:
         note(f"Connecting to the Ray cluster {one_line(job.staff.ray)} ...")
     with job.staff.crew() as crew:
@@ -190,19 +245,36 @@ def _watch(runner: "Runner", interrupts: Interrupts, *, has_progress: bool) -> "
     return summary
 
 
-def _tell(summary: "Summary") -> None:
+def _measured(job: Job, summary: "Summary") -> "Material | None":
+    """What a run of a task says of its candidates; None for a recipe, whose report tells, and before any outcome."""
+    if job.task is None or not summary.num_units - summary.num_left:
+        return None
+    from edgesearch.bench.report.measure import gathering, result_of
+    from edgesearch.bench.store import Store
+
+    with Store.read(job.out) as store:
+        return result_of(gathering([store]))
+
+
+def _tell(summary: "Summary", found: "Material | None") -> None:
     """The table on stdout, the rest on stderr."""
     from . import render_bench
 
     for warning in summary.warnings:
         warn(warning)
-    for line in render_bench.table_lines(summary):
+    for line in render_bench.table_lines(summary, is_by_seed=found is None):
         say(line)
+    if found is not None:
+        for line in render_bench.curves_lines(found.curves, found.points):
+            say(line)
     note(render_bench.summary_line(summary), is_dim=True)
+    if summary.num_samples:
+        note(render_bench.samples_line(summary), is_dim=True)
 
 
-def run_object(summary: "Summary") -> dict[str, object]:
+def run_object(summary: "Summary", found: "Material | None" = None) -> dict[str, object]:
     """What `edgesearch bench run --json` prints."""
+    points, curves = ((), ()) if found is None else (found.points, found.curves)
     return {
         "schema_version": SCHEMA_VERSION,
         "run": {"name": summary.name, "path": str(summary.path), "task": summary.task},
@@ -222,6 +294,12 @@ def run_object(summary: "Summary") -> dict[str, object]:
         "load_s": summary.load_s,
         "worker_s": summary.worker_s,
         "harness_share": summary.harness_share,
+        "num_samples": summary.num_samples,
+        "num_cut_samples": summary.num_cut_samples,
+        "num_programs": summary.num_programs,
+        "num_tried_programs": summary.num_tried,
+        "curves": [dataclasses.asdict(each) for each in curves],
+        "tokens_per_s": {each.id: each.tokens_per_s for each in points},
         "warnings": summary.warnings,
     }
 

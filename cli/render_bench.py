@@ -7,7 +7,8 @@ it starts, a lost worker at once, else at most one line in ten seconds and one f
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from edgesearch.bench.events import (
@@ -27,6 +28,9 @@ from .terminal import can_repaint, note, one_line, warn
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.live import Live
+
+    from edgesearch.bench.records import Status
+    from edgesearch.bench.report.model import Curve, Point
 
 SECONDS_PER_PAINT = 0.25
 SECONDS_PER_LINE = 10.0
@@ -227,18 +231,63 @@ def summary_line(summary: Summary) -> str:
     return f"{done} ({spent}, {summary.harness_share:.1%}{of} for the harness){resumed}"
 
 
-def table_lines(summary: Summary) -> list[str]:
-    """A line for each cell, under a heading."""
+def samples_line(summary: Summary) -> str:
+    """What was drawn or read, and what of it was run."""
+    cut = f", {summary.num_cut_samples:,} of them cut off" if summary.num_cut_samples else ""
+    samples = f"{summary.num_samples:,} samples{cut}"
+    if not summary.num_programs:
+        return samples
+    return f"{samples}; {summary.num_programs:,} programs, of which {summary.num_tried:,} different ones were run"
+
+
+def table_lines(summary: Summary, *, is_by_seed: bool = True) -> list[str]:
+    """A line for each cell, or one for all seeds of what is the same, under a heading."""
     statuses = list(summary.counts)
-    width = max((len(each.cell.name) for each in summary.cells), default=4)
+    rows = [(each.cell.name, Counter(each.counts)) for each in summary.cells]
+    if not is_by_seed:
+        rows = _without_seeds(rows)
+    width = max((len(name) for name, _ in rows), default=4)
     heading = "  ".join([f"{'cell':<{width}}", "accuracy", *(f"{status:>10}" for status in statuses)])
-    return [heading, *(_table_line(each, statuses, width) for each in summary.cells)]
+    return [heading, *(_table_line(name, counts, statuses, width) for name, counts in rows)]
 
 
-def _table_line(each: CellCounts, statuses: Sequence[str], width: int) -> str:
-    share = f"{each.counts['correct'] / each.num_done:.1%}" if each.num_done else "-"
-    counts = {str(status): count for status, count in each.counts.items()}
-    return "  ".join([f"{each.cell.name:<{width}}", f"{share:>8}", *(f"{counts[status]:>10,}" for status in statuses)])
+def _without_seeds(rows: "Sequence[tuple[str, Counter[Status]]]") -> "list[tuple[str, Counter[Status]]]":
+    found: dict[str, Counter[Status]] = {}
+    for name, counts in rows:
+        found.setdefault(name.rpartition(" seed=")[0], Counter()).update(counts)
+    return list(found.items())
+
+
+def _table_line(name: str, counts: "Mapping[Status, int]", statuses: "Sequence[Status]", width: int) -> str:
+    num_done = sum(counts.values())
+    share = f"{counts['correct'] / num_done:.1%}" if num_done else "-"
+    return "  ".join([f"{name:<{width}}", f"{share:>8}", *(f"{counts[status]:>10,}" for status in statuses)])
+
+
+def curves_lines(curves: "Sequence[Curve]", points: "Sequence[Point]") -> list[str]:
+    """What k samples of each setting reach, below an empty line each."""
+    return [line for curve in curves for line in ("", *_curve_lines(curve, points))]
+
+
+def _curve_lines(curve: "Curve", points: "Sequence[Point]") -> list[str]:
+    """At 1, 10, 100 and so on and at the end; the law that coverage follows, and the pace."""
+    from edgesearch.bench.report import looks
+    from edgesearch.bench.report.curves import DECADES
+
+    places = [place for place, k in enumerate(curve.ks) if k in DECADES or k == curve.ks[-1]]
+    rows = [("pass@k", curve.coverage), ("best of k", curve.best_of_n), ("majority of k", curve.majority)]
+    lines = ["  ".join([f"{'k':<13}", *(f"{curve.ks[place]:>8,}" for place in places)])]
+    for name, found in rows:
+        if found is not None:
+            shares = (f"{looks.percent(found[place].value):>8}" for place in places)
+            lines.append("  ".join([f"{name:<13}", *shares]))
+    fit, pace = curve.fit, next(each.tokens_per_s for each in points if each.id == curve.point)
+    if fit is not None:
+        law = f"exp(a k^b) with a = {fit.a:.4g}, b = {fit.b:.4g}"
+        lines.append(f"pass@k follows {law}, off by {100 * fit.max_error:.2f} points at most")
+    if pace is not None:
+        lines.append(f"{pace:,.1f} tokens drawn a second of solving")
+    return lines
 
 
 def duration(seconds: float) -> str:

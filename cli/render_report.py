@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgesearch.bench.report import looks
 from edgesearch.bench.report.compare import Comparison, Pair, winner
+from edgesearch.bench.report.curves import DECADES
 from edgesearch.bench.report.model import (
     Axis,
     Crossing,
@@ -176,6 +177,7 @@ def _point_cells(point: Point) -> dict[str, str]:
         "p50": looks.seconds(spread.p50) if spread.p50 else "",
         "p95": looks.seconds(spread.p95) if spread.p95 else "",
         "tokens": _cost(point, "tokens"),
+        "tokens/s": "" if point.tokens_per_s is None else looks.prefixed(point.tokens_per_s),
         "FLOPs": _cost(point, "flops"),
         "verifier's": looks.percent(point.verifier_flops / point.flops) if point.verifier_flops else "",
         "memory": _cost(point, "peak_bytes"),
@@ -194,18 +196,25 @@ def _cost(point: Point, axis: Axis) -> str:
 
 
 def curve_line(report: Report, curve: Curve) -> str:
-    """The ends of a curve, and its fit."""
-    first, last = curve.coverage[0], curve.coverage[-1]
+    """Coverage at 1, 10, 100 and so on and at the end, what each choice reaches there, and the fit."""
+    most = curve.ks[-1]
+    shown = [(k, each) for k, each in zip(curve.ks, curve.coverage, strict=True) if k in DECADES and k < most]
+    coverage = "".join(f"{looks.percent(each.value)} at {k:,}, " for k, each in shown)
     rules = [("majority", curve.majority), ("best of n", curve.best_of_n), ("weighted", curve.weighted)]
     reached = [f"{name} {looks.interval(found[-1])}" for name, found in rules if found is not None]
-    fit = curve.fit
-    law = (
-        "" if fit is None else f"; coverage fits exp({fit.a:.3g} k^{fit.b:.3g}) within {100 * fit.max_error:.1f} points"
-    )
+    choices = f"; at {most:,}: {', '.join(reached)}" if reached else ""
     return (
-        f"{report.point(curve.point).name}: coverage {looks.percent(first.value)} at 1, {looks.interval(last)} at "
-        f"{curve.ks[-1]}; at {curve.ks[-1]}: {', '.join(reached)}{law}"
+        f"{report.point(curve.point).name}: coverage {coverage}{looks.interval(curve.coverage[-1])} at {most:,}"
+        f"{choices}{fit_words(curve)}"
     )
+
+
+def fit_words(curve: Curve) -> str:
+    """The law that coverage follows, and how far it is off; nothing where there is none."""
+    fit = curve.fit
+    if fit is None:
+        return ""
+    return f"; coverage fits exp({fit.a:.3g} k^{fit.b:.3g}) within {100 * fit.max_error:.1f} points"
 
 
 # ---------------------------------------------------------------------------------------------- small against large

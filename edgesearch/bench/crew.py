@@ -19,9 +19,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edgesearch.bench.events import CrewChanged, EngineLoading
+from edgesearch.bench.recorded import open_scorer
 from edgesearch.bench.station import Attempt, Order, Patience, Station
 from edgesearch.bench.units import Group, Plan, Unit
 from edgesearch.bench.worker import COMMAND
+from edgesearch.verifiers.base import Verifier
+from edgesearch.verifiers.trials import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +208,19 @@ class RecordedCrew:
 
     def __init__(self) -> None:
         self._is_cancelled = threading.Event()
+        self.pool: Pool | None = None
+        """Where recorded programs are run that a verifier scores; whoever sets it closes it."""
 
     def work(self, todo: Todo) -> Generator[Report, None, None]:
         """See `Crew.work`."""
+        scorers: dict[str, Verifier | None] = {}
         while not self._is_cancelled.is_set() and (taken := todo.take()) is not None:
             recording = taken.group.source.recording
             assert recording is not None
-            yield Tried(taken, Attempt(recording.solve(taken.unit.cell, taken.unit.sample)))
+            name = recording.engine.id
+            if name not in scorers:
+                scorers[name] = open_scorer(recording.engine, self.pool)
+            yield Tried(taken, Attempt(recording.solve(taken.unit.cell, taken.unit.sample, scorers[name])))
 
     def cancel(self) -> None:
         """See `Crew.cancel`."""

@@ -1,6 +1,6 @@
 """What the runner and its worker process say to each other: one JSON object a line, each reply with its request's id.
 
-    {"id": 1, "load": {"engine": {"kind": "gguf", "solver": "nano", ...}, "max_n": 16, "max_tokens": null}}
+    {"id": 1, "load": {"engine": {"kind": "gguf", "solver": "nano", ...}, "max_n": 16, ...}}
     {"id": 1, "load_s": 0.8}
     {"id": 2, "solve": {"problem": "Ana has ...", "sample_id": "arith-mixed-0-000011", "budget_s": 2.0, ...}}
     {"id": 2, "solved": {"answer": "192", "candidates": [...], ...}}
@@ -22,11 +22,13 @@ from edgesearch import answer, errors
 from edgesearch.bench.recipe import Cell, EndpointEngine, GgufEngine
 from edgesearch.bench.records import GradedCandidate
 from edgesearch.errors import EdgesearchError
-from edgesearch.types import Candidate, Finish, ModelNames, Problem, Solution, StrategyUsed, Usage
+from edgesearch.types import Candidate, CodeSpec, Finish, ModelNames, Problem, Solution, StrategyUsed, Usage
 
 Message = dict[str, Any]
 WorkedEngine = GgufEngine | EndpointEngine
 """Engines that run in the worker process."""
+_MAX_KEPT_CHARS = 1_000
+"""Of an answer whose class is remembered; programs are longer and seldom the same."""
 _KINDS: Mapping[str, type[WorkedEngine]] = {made.kind: made for made in (GgufEngine, EndpointEngine)}
 
 
@@ -39,23 +41,41 @@ class Load:
     """Widest search to make room for."""
     max_tokens: int | None = None
     """Longest solution to make room for; None for the solver's own limit."""
+    sandbox: str = "auto"
+    """What programs are tried in, as in `TrialPool`."""
 
     def as_json(self) -> Message:
         """For the line."""
         engine = {"kind": self.engine.kind, **dataclasses.asdict(self.engine)}
-        return {"engine": engine, "max_n": self.max_n, "max_tokens": self.max_tokens}
+        return {"engine": engine, "max_n": self.max_n, "max_tokens": self.max_tokens, "sandbox": self.sandbox}
 
     @classmethod
     def from_json(cls, found: Message) -> Self:
         """From the line."""
         fields = dict(found["engine"])
-        return cls(_KINDS[fields.pop("kind")](**fields), found["max_n"], found["max_tokens"])
+        engine = _KINDS[fields.pop("kind")](**fields)
+        return cls(engine, found["max_n"], found["max_tokens"], found["sandbox"])
 
 
 def solve_request(cell: Cell, problem: Problem) -> Message:
     """A request to solve a problem as a cell says."""
     settings = {name: value for name, value in cell.settings.items() if name != "engine"}
-    return {"problem": problem.text, "sample_id": problem.id, **settings}
+    asked: Message = {"problem": problem.text, "sample_id": problem.id}
+    if problem.code is not None:
+        asked["code"] = dataclasses.asdict(problem.code)
+    return {**asked, **settings}
+
+
+def asked_of(request: Message) -> tuple[Problem, Message]:
+    """The problem of a request to solve one, and the options.
+
+    Raises:
+        TypeError, ValueError, KeyError: it is not what `solve_request` makes.
+    """
+    options = dict(request)
+    code = options.pop("code", None)
+    spec = None if code is None else CodeSpec(tuple(code["functions"]), code["prefix"], tuple(code["tests"]))
+    return Problem(options.pop("problem"), options.pop("sample_id"), spec), options
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +158,7 @@ def _shallow(made: Any) -> Message:
 
 def ungraded(candidate: Candidate, started_s: float = 0.0) -> GradedCandidate:
     """What is kept of a candidate of a solve that was started at that Unix time, before it is graded."""
-    answer_class = None if candidate.answer is None else _class(candidate.answer)
+    answer_class = None if candidate.answer is None else class_of(candidate.answer)
     ended_s = None if candidate.finished_s is None else started_s + candidate.finished_s
     return GradedCandidate.of(candidate, answer_class=answer_class, is_right=False, ended_s=ended_s)
 
@@ -148,9 +168,14 @@ def _candidate(found: Message) -> GradedCandidate:
     return GradedCandidate(**{**found, **lists})
 
 
+def class_of(stated: str) -> str:
+    """Equal for equal answers."""
+    return _class(stated) if len(stated) <= _MAX_KEPT_CHARS else answer.canonical(stated)
+
+
 @lru_cache(maxsize=4096)
 def _class(stated: str) -> str:
-    """Equal for equal answers; most candidates give one of a few."""
+    """Most candidates give one of a few."""
     return answer.canonical(stated)
 
 

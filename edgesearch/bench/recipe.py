@@ -75,6 +75,8 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _AUTO = "auto"
 _NO_SCORES = ("none", "consensus")
 """Verifiers that have no weights and give no scores."""
+_BY_TRIALS = ("tests", "agreement")
+"""Verifiers that run programs, and read no tokens."""
 _TEMPLATE_END = ".jinja"
 _RECORDED = ("greedy", "sample", "majority", "best_of_n", "weighted")
 """Strategies that need nothing drawn: the recorded samples are the candidates."""
@@ -161,7 +163,7 @@ class EndpointEngine:
     concurrency: int = 8
     """Most requests under way together."""
     verifier: str = "none"
-    """Runs here: none, consensus, and with `like` auto, a name or a path."""
+    """Runs here: none, consensus, tests or agreement for programs, and with `like` auto, a name or a path."""
     like: str | None = None
     """A local solver, as for `--model`, that is the same model: its prompt, chat template and vocabulary apply."""
     mode: "Mode" = "completions"
@@ -197,10 +199,10 @@ class EndpointEngine:
     def _check_verifier(self) -> None:
         require("verifier", self.verifier.strip(), self.verifier, "none, consensus, auto, a name or a path")
         require("like", self.like is None or self.like.strip(), self.like, "a name, a path or hf:OWNER/NAME")
-        if self.like is None and self.verifier not in _NO_SCORES:
+        if self.like is None and self.verifier not in (*_NO_SCORES, *_BY_TRIALS):
             raise ValueError(
                 f"verifier {self.verifier!r} needs the model's vocabulary: name a local GGUF of the same model as "
-                "like, or use none or consensus"
+                "like, or use none, consensus, or tests for programs"
             )
 
     def _check_template(self) -> None:
@@ -247,7 +249,7 @@ class SamplesEngine:
     file: Path
     """In the recipe its path is relative to the recipe."""
     verifier: str = "none"
-    """none, consensus, a name or a path."""
+    """none, consensus, recorded for scores in the file, or tests for programs."""
 
     def __post_init__(self) -> None:
         _require_id(self.id)

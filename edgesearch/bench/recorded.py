@@ -4,15 +4,19 @@
     {"task_id": "gsm8k-test-0011", "sample_idx": 1, "completion": "...", "scores": [0.9, 0.4], "logprob": -12.5}
 
 `scores` (of the steps, each in [0, 1]) and `logprob` (natural, of the whole) may be left out, and whatever else a line
-holds is ignored. With `verifier = "recorded"` in the recipe the scores choose, as a verifier's would.
+holds is ignored. With `verifier = "recorded"` in the recipe the scores choose, as a verifier's would. Where the answers
+are programs, the verifier `tests` scores them by the visible tests of their problem.
 
 Every sample of the task must have as many completions as the widest cell takes: fewer would be another width under the
-same name.
+same name. A completion that is not Unicode, or too long, is one without an answer, and its outcome says so; a line that
+is no record at all ends the run before it begins.
 
 Not covered: strategies that draw (recipe.py refuses them), scoring recorded texts with a verifier's weights, which
 needs the solver's tokens.
 """
 
+import codecs
+import itertools
 import json
 import math
 import time
@@ -29,11 +33,20 @@ from edgesearch.choice import choose
 from edgesearch.errors import UsageError
 from edgesearch.search.select import aggregate
 from edgesearch.tasks.base import Sample, Task
+from edgesearch.tasks.python_code import published_id
 from edgesearch.types import AGGREGATORS, Aggregator, Beam, Candidate, ModelNames, Prompt, Step, StrategyUsed, Usage
+from edgesearch.verifiers.base import Verifier, warnings_of
+from edgesearch.verifiers.trials import Pool
 
 RECORDED = "recorded"
 """As the verifier of an engine: the scores are in the file."""
-_VERIFIERS = ("none", "consensus", RECORDED)
+TESTS = "tests"
+"""The verifier that tries programs on visible tests, which needs neither weights nor tokens."""
+_VERIFIERS = ("none", "consensus", RECORDED, TESTS)
+MAX_LINE_BYTES = 64 << 20
+MAX_COMPLETION_CHARS = 1 << 20
+_KEPT_CHARS = 1_000
+"""Of a longer completion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,8 @@ class Completion:
     """Of its steps, each in [0, 1]; empty where none were recorded."""
     logprob: float | None = None
     """Natural; None where it was not recorded."""
+    fault: str = ""
+    """Why the text is not what was recorded; then it states no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +80,50 @@ class Recording:
             for sample in task.samples:
                 self._check_sample(sample, cell)
 
+    def of(self, sample: Sample) -> tuple[Completion, ...]:
+        """The completions of a sample; the id of one that asks for a program may be spelled as other publishers do."""
+        if sample.id in self.completions or sample.problem.code is None:
+            return self.completions.get(sample.id, ())
+        wanted = published_id(sample.id)
+        return next((found for name, found in self.completions.items() if published_id(name) == wanted), ())
+
     def _check_sample(self, sample: Sample, cell: Cell) -> None:
-        found = self.completions.get(sample.id, ())
+        found = self.of(sample)
         if len(found) < cell.n:
             raise UsageError(
                 f"{self.engine.file} has {len(found)} completions of sample {sample.id!r}, and cell {cell.name} takes "
                 f"{cell.n}; record more, or use a smaller n"
             )
+        if self.engine.verifier == TESTS:
+            if sample.problem.code is None:
+                raise UsageError(
+                    f"verifier {TESTS} runs programs, and sample {sample.id!r} asks for none; use "
+                    f'"{RECORDED}" or consensus'
+                )
+            return
         if search.strategy(cell.strategy).needs_scores and not all(each.scores for each in found[: cell.n]):
             raise UsageError(
                 f"{self.engine.file} has no scores for a completion of sample {sample.id!r}, and strategy "
                 f"{cell.strategy} needs them; record scores, or use majority"
             )
 
-    def solve(self, cell: Cell, sample: Sample) -> Solved:
-        """The outcome of a cell on a sample: chosen among the first n completions; takes no time."""
+    def solve(self, cell: Cell, sample: Sample, scorer: Verifier | None = None) -> Solved:
+        """The outcome of a cell on a sample: chosen among the first n completions.
+
+        Args:
+            cell: how.
+            sample: whose completions.
+            scorer: scores them where the strategy needs scores, in place of what was recorded.
+        """
         strategy = search.strategy(cell.strategy)
         how = _aggregator(cell)
-        found = self.completions[sample.id][: cell.n]
-        prompt = Prompt(sample.problem.text)
+        found = self.of(sample)[: cell.n]
+        prompt = Prompt(sample.problem.text, code=sample.problem.code)
         candidates = [_candidate(each, prompt, how) for each in found]
+        warnings = _faults(found)
+        if scorer is not None and strategy.needs_scores:
+            candidates, more = _scored(candidates, prompt, scorer)
+            warnings += more
         choice = choose(candidates, strategy.selection)
         chosen = candidates.index(choice.candidate) if choice.candidate is not None else None
         now_s = time.time()
@@ -99,8 +138,47 @@ class Recording:
             usage=Usage(),
             strategy=StrategyUsed(cell.strategy, cell.n, 1, how),
             models=ModelNames(self.engine.id, _verifier_name(self.engine), RECORDED),
+            warnings=warnings,
             candidates=tuple(map(_kept, candidates, found)),
         )
+
+
+def open_scorer(engine: SamplesEngine, pool: Pool | None) -> Verifier | None:
+    """What scores the recorded samples of an engine by running them; None where nothing does.
+
+    Args:
+        engine: whose.
+        pool: where programs are run; stays its owner's, so the verifier is not to be closed.
+
+    Raises:
+        UsageError: it cannot be opened.
+        SandboxUnavailable: not even a right program passes.
+    """
+    if pool is None or engine.verifier != TESTS:
+        return None
+    from edgesearch.verifiers.unit_tests import UnitTestsVerifier
+
+    return UnitTestsVerifier(pool)
+
+
+def _scored(
+    candidates: Sequence[Candidate], prompt: Prompt, scorer: Verifier
+) -> tuple[list[Candidate], tuple[str, ...]]:
+    """The candidates with their scores, and what to warn of; without scores where the verifier can give none."""
+    try:
+        scorer.open(prompt, ())
+    except UsageError as error:
+        return list(candidates), (f"the recorded programs have no scores, so the first one is chosen: {error}",)
+    before = warnings_of(scorer)
+    judged = scorer.judge([each.beam for each in candidates])
+    scorer.release([prompt.id])
+    scored = [replace(each, score=one.beam.scores[-1]) for each, one in zip(candidates, judged, strict=True)]
+    return scored, tuple(each for each in warnings_of(scorer) if each not in before)
+
+
+def _faults(found: Sequence[Completion]) -> tuple[str, ...]:
+    faults = [each.fault for each in found if each.fault]
+    return (f"{len(faults):,} of {len(found):,} completions cannot be used: {faults[0]}",) if faults else ()
 
 
 def read(engine: SamplesEngine) -> Recording:
@@ -112,12 +190,13 @@ def read(engine: SamplesEngine) -> Recording:
     if engine.verifier not in _VERIFIERS:
         raise UsageError(
             f"engine {engine.id!r} holds recorded samples, whose tokens verifier {engine.verifier} would need; write "
-            f'the scores into the file and verifier = "{RECORDED}" into the recipe, or use consensus'
+            f'the scores into the file and verifier = "{RECORDED}" into the recipe, or use consensus, or {TESTS} where '
+            "the answers are programs"
         )
     found: dict[str, dict[int, Completion]] = {}
-    for number, line in _lines(engine.file):
+    for number, line, fault in _lines(engine.file):
         place = f"{engine.file}, line {number}"
-        task_id, index, completion = _parsed(line, place)
+        task_id, index, completion = _parsed(line, place, fault)
         if index in found.setdefault(task_id, {}):
             raise UsageError(f"{place}: task_id {task_id!r} has sample_idx {index} twice; give each its own")
         found[task_id][index] = completion
@@ -125,29 +204,54 @@ def read(engine: SamplesEngine) -> Recording:
     return Recording(engine, ordered)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _lines(path: Path) -> Iterator[tuple[int, str, str]]:
+    """The number and text of each line that is not blank, and what is wrong with its encoding."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
+        with path.open("rb") as file:
+            for number in itertools.count(1):
+                line = file.readline(MAX_LINE_BYTES + 1)
+                if not line:
+                    return
+                if len(line) > MAX_LINE_BYTES:
+                    raise UsageError(f"{path}, line {number} is longer than {MAX_LINE_BYTES:,} bytes; is this JSONL?")
+                text, fault = _decoded(line.removeprefix(codecs.BOM_UTF8) if number == 1 else line)
+                if text.strip():
+                    yield number, text, fault
     except OSError as error:
         raise UsageError(f"recorded samples {path} cannot be read ({error.strerror}); check the path") from error
+
+
+def _decoded(line: bytes) -> tuple[str, str]:
+    try:
+        return line.decode(), ""
     except UnicodeDecodeError as error:
-        raise UsageError(f"recorded samples {path} are not UTF-8; save them as UTF-8") from error
+        return line.decode(errors="replace"), f"it is not UTF-8 (byte {error.start + 1} of its line)"
 
 
-def _parsed(line: str, place: str) -> tuple[str, int, Completion]:
+def _parsed(line: str, place: str, fault: str) -> tuple[str, int, Completion]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{place} is not JSON ({error}); write one object a line") from None
+        raise UsageError(f"{place} is not JSON ({fault or error}); write one object a line") from None
     if not isinstance(row, dict):
         raise UsageError(f"{place} is no JSON object; write {{task_id, sample_idx, completion}} a line")
     task_id = _field(row, "task_id", str, place)
     index = _field(row, "sample_idx", int, place)
     text = _field(row, "completion", str, place)
-    if index < 0 or not _is_unicode(text):
-        raise UsageError(f"{place}: sample_idx must be >= 0 and completion without half surrogate pairs")
-    return task_id, index, Completion(text, _scores(row, place), _logprob(row, place))
+    if index < 0:
+        raise UsageError(f"{place}: sample_idx must be >= 0, not {index}")
+    completion = _completion(text, _scores(row, place), _logprob(row, place))
+    return task_id, index, replace(completion, fault=fault) if fault else completion
+
+
+def _completion(text: str, scores: tuple[float, ...], logprob: float | None) -> Completion:
+    if len(text) > MAX_COMPLETION_CHARS:
+        fault = f"it has {len(text):,} characters, and the most is {MAX_COMPLETION_CHARS:,}"
+        return replace(_completion(text[:_KEPT_CHARS], scores, logprob), fault=fault)
+    if not _is_unicode(text):
+        kept = text.encode(errors="replace").decode()
+        return Completion(kept, scores, logprob, "it holds half a surrogate pair")
+    return Completion(text, scores, logprob)
 
 
 def _field(row: Mapping[str, Any], name: str, wanted: type, place: str) -> Any:
@@ -198,7 +302,7 @@ def _candidate(recorded: Completion, prompt: Prompt, how: Aggregator) -> Candida
     """The completion as one step, which is all that choosing needs."""
     beam = Beam(prompt, (Step(recorded.text, (), recorded.logprob or 0.0, "stop"),))
     score = aggregate(recorded.scores, how) if recorded.scores else None
-    return Candidate(beam, answer.extract(recorded.text), score)
+    return Candidate(beam, None if recorded.fault else answer.stated(prompt, recorded.text), score)
 
 
 def _kept(candidate: Candidate, recorded: Completion) -> GradedCandidate:

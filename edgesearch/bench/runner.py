@@ -17,10 +17,11 @@ Not covered: what a run has to do (units.py), who solves it (crew.py, cluster.py
 """
 
 import dataclasses
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from edgesearch.bench.crew import Crew, LocalCrew, RecordedCrew, Taken, Todo, Tried
@@ -31,6 +32,9 @@ from edgesearch.bench.store import Store
 from edgesearch.bench.tally import Tally
 from edgesearch.bench.units import Group, Plan
 from edgesearch.errors import EdgesearchError
+from edgesearch.sandbox.pool import TrialPool
+from edgesearch.tasks.program_grading import PYTHON, OpenPool
+from edgesearch.verifiers.trials import Pool
 
 MAX_LOST = 2
 """Workers that a unit may lose, while it is solved and again while its engine is loaded."""
@@ -47,6 +51,7 @@ class Runner:
         crew: Crew | None = None,
         retries_errors: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        open_pool: OpenPool | None = None,
     ) -> None:
         """Starts nothing yet.
 
@@ -56,11 +61,14 @@ class Runner:
             crew: who solves; by default one worker process on this machine.
             retries_errors: whether units that ended in an error are run again.
             clock: for seconds spent.
+            open_pool: finds a sandbox; asked before anything else, and only where the task's answers are programs. By
+                default the one that the plan names.
         """
         self._plan = plan
         self._path = Path(path)
         self._crew = crew or LocalCrew()
         self._recorded = RecordedCrew()
+        self._open_pool = open_pool or functools.partial(TrialPool, plan.sandbox)
         self._retries_errors = retries_errors
         self._clock = clock
         self._cancelled = threading.Event()
@@ -78,11 +86,16 @@ class Runner:
             IntegrityError: the store is of another task or other models; or a model changed meanwhile.
             UsageError: the store is of another recipe; or the engine cannot be loaded so.
             EndpointError: an endpoint refused or failed.
+            SandboxUnavailable: the answers are programs, and nothing here can run them safely.
             EdgesearchError: the store is in use or cannot be written; an engine cannot be loaded; or the cluster has
                 no worker any more.
         """
         started = self._clock()
-        with OutcomeGrader(self._plan.task.grader) as grader, Store.open(self._path, self._run_info()) as store:
+        with ExitStack() as undo:
+            pool = self._pool(undo)
+            grader = undo.enter_context(OutcomeGrader(self._plan.task.grader, pool))
+            store = undo.enter_context(Store.open(self._path, self._run_info(pool)))
+            self._recorded.pool = pool
             store.add_samples(self._plan.task.samples)
             if self._retries_errors:
                 store.forget_errors()
@@ -99,11 +112,21 @@ class Runner:
                 is_cancelled=self._cancelled.is_set(),
                 warnings=self._crew.warnings,
             )
+            summary = dataclasses.replace(summary, num_programs=grader.num_programs, num_tried=grader.num_tried)
         yield RunFinished(summary)
 
-    def _run_info(self) -> RunInfo:
+    def _pool(self, undo: ExitStack) -> Pool | None:
+        """Where programs are run, until the end of the session; None where no answer is one."""
+        if self._plan.task.grader != PYTHON:
+            return None
+        pool = self._open_pool()
+        undo.callback(pool.close)
+        return pool
+
+    def _run_info(self, pool: Pool | None) -> RunInfo:
         info = self._plan.run_info()
-        return dataclasses.replace(info, machine={**info.machine, **self._crew.machine})
+        sandbox = {} if pool is None else {"sandbox": pool.info.name}
+        return dataclasses.replace(info, machine={**info.machine, **self._crew.machine, **sandbox})
 
 
 def _recorded(plan: Plan) -> Sequence[Group]:

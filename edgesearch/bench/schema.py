@@ -124,6 +124,10 @@ SELECT_FIGURES = """
     FROM outcomes AS o CROSS JOIN candidates AS c INDEXED BY candidate_figures ON c.outcome = o.id
     WHERE o.cell = ? ORDER BY o.sample_id, c.position
 """
+SELECT_FIGURES_OF_ONE = """
+    SELECT outcome, answer_class, is_right, score, logprob, num_tokens
+    FROM candidates INDEXED BY candidate_figures WHERE outcome = ? ORDER BY position
+"""
 FIGURES = np.dtype(
     [
         ("sample", np.int64),
@@ -199,15 +203,21 @@ def read_candidate(row: Sequence[Any]) -> GradedCandidate:
 
 
 def read_figures(rows: Iterable[tuple[Any, ...]], numbers: Mapping[int, int]) -> Iterator[tuple[Any, ...]]:
-    """Rows of `SELECT_FIGURES` as arrays hold them: samples and answers as numbers, NaN for nothing."""
-    nan, last = math.nan, None
+    """Rows of `SELECT_FIGURES` as arrays hold them: samples and answers as numbers, NaN for nothing.
+
+    Args:
+        rows: those of a sample together.
+        numbers: of the sample of each outcome.
+    """
+    nan, last = math.nan, -1
     classes: dict[str, int] = {}
     for outcome, answer_class, is_right, score, logprob, num_tokens in rows:
-        if outcome != last:
-            classes, last = {}, outcome
+        sample = numbers[outcome]
+        if sample != last:
+            classes, last = {}, sample
         number = UNANSWERED if answer_class is None else classes.setdefault(answer_class, len(classes))
         yield (
-            numbers[outcome],
+            sample,
             number,
             is_right,
             nan if score is None else score,

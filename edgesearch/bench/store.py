@@ -17,13 +17,16 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgesearch.bench import changes, database, schema
 from edgesearch.bench.recipe import Cell
@@ -353,9 +356,31 @@ class Store:
             numbers = {outcome: number for number, (outcome, _) in enumerate(samples)}
             rows = self._db.execute(schema.SELECT_FIGURES, (cell,))
             figures = np.fromiter(schema.read_figures(rows, numbers), schema.FIGURES)
-        offsets = np.searchsorted(figures["sample"], np.arange(len(samples) + 1)).astype(np.int64)
-        arrays = {name: np.ascontiguousarray(figures[name]) for name in schema.FIGURES.names or () if name != "sample"}
-        return Columns(tuple(name for _, name in samples), offsets, **arrays)
+        return _columns([name for _, name in samples], figures)
+
+    def pooled_columns(self, cells: Sequence[str]) -> tuple[Columns, NDArray[np.int64]]:
+        """As `columns`, of several cells: the candidates of a sample are those of all cells, in their order.
+
+        Returns:
+            The figures, and of how many outcomes each sample's are.  # (num_samples,)
+
+        Raises:
+            UsageError: there is no such cell.
+        """
+        places = {self._known(cell): place for place, cell in enumerate(cells)}
+        with self._snapshot():
+            found = [
+                (sample_id, place, outcome)
+                for cell, place in places.items()
+                for outcome, sample_id in self._db.execute("SELECT id, sample_id FROM outcomes WHERE cell = ?", (cell,))
+            ]
+            found.sort()
+            counts = Counter(sample_id for sample_id, _, _ in found)
+            samples = {sample_id: number for number, sample_id in enumerate(counts)}
+            numbers = {outcome: samples[sample_id] for sample_id, _, outcome in found}
+            rows = (self._db.execute(schema.SELECT_FIGURES_OF_ONE, (outcome,)) for _, _, outcome in found)
+            figures = np.fromiter(schema.read_figures(chain.from_iterable(rows), numbers), schema.FIGURES)
+        return _columns(list(samples), figures), np.array(list(counts.values()), dtype=np.int64)
 
     def _known(self, cell: str) -> str:
         known = {each.key: each.name for each in self.cells()}
@@ -363,6 +388,12 @@ class Store:
             shown = ", ".join(f"{key} ({name})" for key, name in list(known.items())[:8])
             raise UsageError(f"{self.path} has no cell {cell!r:.80}; it has {shown}")
         return cell
+
+
+def _columns(sample_ids: Sequence[str], figures: NDArray[Any]) -> Columns:
+    offsets = np.searchsorted(figures["sample"], np.arange(len(sample_ids) + 1)).astype(np.int64)
+    arrays = {name: np.ascontiguousarray(figures[name]) for name in schema.FIGURES.names or () if name != "sample"}
+    return Columns(tuple(sample_ids), offsets, **arrays)
 
 
 def _in_use(path: Path) -> str:

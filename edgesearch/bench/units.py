@@ -113,6 +113,8 @@ class Group:
     source: Source
     cells: tuple[Cell, ...]
     """In the order of the recipe; all of one width and length."""
+    sandbox: str = "auto"
+    """What programs are tried in by a verifier that tries any."""
 
     @property
     def concurrent(self) -> int:
@@ -130,7 +132,7 @@ class Group:
         engine, cell = self.source.engine, self.cells[0]
         if isinstance(engine, SamplesEngine):
             raise UsageError(f"engine {engine.id!r} holds recorded samples; there is nothing to load")
-        return Load(engine, cell.n, cell.max_tokens)
+        return Load(engine, cell.n, cell.max_tokens, self.sandbox)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,8 @@ class Plan:
     warnings: tuple[str, ...] = ()
     plan_s: float = 0.0
     """Seconds that planning took."""
+    sandbox: str = "auto"
+    """What programs are run in, as in `TrialPool`."""
 
     @property
     def num_units(self) -> int:
@@ -178,12 +182,13 @@ class Plan:
         return RunInfo(self.recipe.text, self.task.digest, digests, self.cells, versions(), machine())
 
 
-def make_plan(recipe: Recipe, *, limit: int | None = None) -> Plan:
-    """Finds out all that a run needs.
+def make_plan(recipe: Recipe, *, limit: int | None = None, sandbox: str = "auto") -> Plan:
+    """Finds out all that a run needs, but for the sandbox, which is found when the run begins.
 
     Args:
         recipe: what to run.
         limit: at most so many samples, in place of the recipe's own limit.
+        sandbox: what programs are run in, as in `TrialPool`.
 
     Raises:
         UsageError: a cell, an option or a file of samples cannot be used.
@@ -201,15 +206,16 @@ def make_plan(recipe: Recipe, *, limit: int | None = None) -> Plan:
     for name, source in sources.items():
         if source.recording is not None:
             source.recording.check(task, [cell for cell in expansion.cells if cell.engine == name])
-    groups = _groups(expansion.cells, sources)
-    return Plan(recipe, task, expansion.cells, sources, groups, expansion.warnings, time.monotonic() - started)
+    groups = _groups(expansion.cells, sources, sandbox)
+    plan_s = time.monotonic() - started
+    return Plan(recipe, task, expansion.cells, sources, groups, expansion.warnings, plan_s, sandbox)
 
 
-def _groups(cells: Sequence[Cell], sources: Mapping[str, Source]) -> tuple[Group, ...]:
+def _groups(cells: Sequence[Cell], sources: Mapping[str, Source], sandbox: str) -> tuple[Group, ...]:
     found: dict[tuple[str, int, int | None], list[Cell]] = {}
     for cell in cells:
         found.setdefault((cell.engine, cell.n, cell.max_tokens), []).append(cell)
-    return tuple(Group(sources[name], tuple(group)) for (name, _, _), group in found.items())
+    return tuple(Group(sources[name], tuple(group), sandbox) for (name, _, _), group in found.items())
 
 
 def _load_task(spec: TaskSpec, limit: int | None) -> Task:

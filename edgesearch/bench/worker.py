@@ -22,12 +22,11 @@ from typing import NoReturn, Protocol
 
 from edgesearch.bench import energy, lines
 from edgesearch.bench.energy import Counters, EnergyMeter
-from edgesearch.bench.messages import Load, Message, Solved, failure
+from edgesearch.bench.messages import Load, Message, Solved, asked_of, failure
 from edgesearch.bench.recipe import EndpointEngine, GgufEngine
 from edgesearch.errors import EdgesearchError
 from edgesearch.pipeline import Asked, Pipeline
 from edgesearch.shared import Ending, Failed, SharedPipeline, width_for
-from edgesearch.types import Problem
 
 COMMAND = (sys.executable, "-P", "-m", "edgesearch.bench.worker")
 
@@ -57,8 +56,7 @@ class MeasuredPipeline:
         Raises:
             EdgesearchError: the problem cannot be solved with these options, whatever the time.
         """
-        options = dict(request)
-        problem = Problem(options.pop("problem"), options.pop("sample_id"))
+        problem, options = asked_of(request)
         before = self._meter.read_joules()
         started_s = time.time()
         solution = self._pipeline.solve(problem, **options)
@@ -97,8 +95,7 @@ class SharedUnits:
         Raises:
             UsageError: an option out of its range.
         """
-        options = dict(request)
-        problem = Problem(options.pop("problem"), options.pop("sample_id"))
+        problem, options = asked_of(request)
         started_s = time.time()
         self._begun[self._shared.submit(problem, Asked(**options))] = number, started_s
 
@@ -138,6 +135,7 @@ def _gguf(engine: GgufEngine, wanted: Load) -> Pipeline:
         max_tokens=wanted.max_tokens,
         num_threads=engine.threads,
         check=engine.check,
+        sandbox=wanted.sandbox,
     )
 
 
@@ -158,6 +156,7 @@ def _endpoint(engine: EndpointEngine, wanted: Load) -> Pipeline:
         num_params=engine.params,
         timeout_s=engine.timeout_s,
         check=engine.check,
+        sandbox=wanted.sandbox,
     )
 
 

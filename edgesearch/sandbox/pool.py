@@ -91,7 +91,7 @@ class TrialPool:
         if known is not None:
             return TrialResult((known,), len(trial.tests))
         tested: list[Tested] = []
-        cpu_s = 0.0
+        cpu_s, started_s = 0.0, time.monotonic()
         while True:
             more, more_cpu_s, is_broken = self._run_from(trial, len(tested), until_s)
             if time.monotonic() >= until_s:
@@ -101,9 +101,10 @@ class TrialPool:
             cpu_s += more_cpu_s
             if not is_broken or trial.ends_early or len(tested) >= len(trial.tests):
                 break
-            if cpu_s > _MAX_CPU * self._limits.cpu_s:
+            is_slow = time.monotonic() - started_s > self._limits.wall_s  # it sleeps, or waits: that takes no time
+            if is_slow or cpu_s > _MAX_CPU * self._limits.cpu_s:
                 rest = len(trial.tests) - len(tested)
-                tested += [Tested("failed", "it used all its processor time on tests before")] * rest
+                tested += [Tested("failed", "it used all its time on tests before")] * rest
                 break
         return TrialResult(tuple(tested), len(trial.tests), cpu_s)
 

@@ -11,7 +11,8 @@ decide, why not. What is undecided counts as wrong and is counted apart.
 A solution's answer is taken in two ways, graded side by side: *strict*, a stated answer only (`answer.extract`), and
 *flexible*, the last number too (`answer.extract_flexible`). Reports show both, since harnesses differ in which.
 
-Not covered: proofs, code, choices by meaning; units are dropped, never converted (see `answer.py`).
+Not covered: proofs, choices by meaning; programs, which tests judge (program_grading.py); units are dropped, never
+converted (see `answer.py`).
 A grader's rules never change under its name: other rules get another version.
 """
 
@@ -143,6 +144,8 @@ def _math_1() -> Grader:
     return Grader("math-1", SymbolicGrader())
 
 
+PYTHON = "python-1"
+"""Programs, by the hidden tests of their sample: program_grading.py, which needs a sandbox."""
 GRADERS: dict[str, Callable[[], Grader]] = {"answer-1": _answer_1, "math-1": _math_1}
 """Lazy factories. `answer-1` needs nothing more; `math-1` adds the symbolic stage (extra `bench`)."""
 
@@ -153,6 +156,8 @@ def grader(name: str) -> Grader:
     Raises:
         UsageError: there is none, or an extra that it needs is missing.
     """
+    if name == PYTHON:
+        raise UsageError(f"the grader {name} runs programs, which only `edgesearch bench run` does; use another task")
     if name not in GRADERS:
         close = get_close_matches(name, GRADERS, n=1)
         hint = f"; did you mean {close[0]}?" if close else "."

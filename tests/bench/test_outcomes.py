@@ -3,8 +3,9 @@
 import dataclasses
 
 import pytest
+from code_runs import FakePool
 
-from edgesearch.bench.messages import Solved
+from edgesearch.bench.messages import Solved, class_of
 from edgesearch.bench.outcomes import ARITHMETIC, OutcomeGrader, failed
 from edgesearch.bench.recipe import Cell
 from edgesearch.bench.records import Grade, GradedCandidate, Outcome
@@ -12,7 +13,8 @@ from edgesearch.bench.units import Unit
 from edgesearch.errors import UsageError
 from edgesearch.tasks import grading
 from edgesearch.tasks.base import make_sample
-from edgesearch.types import ModelNames, StrategyUsed, Usage
+from edgesearch.tasks.grading import PYTHON
+from edgesearch.types import CodeSpec, ModelNames, StrategyUsed, Usage
 
 CELL = Cell("small", "majority", 4, 1, 10.0)
 COUNTDOWN = "How can you make 29 from 4, 6 and 5, using each number once?"
@@ -127,3 +129,67 @@ def test_an_unknown_grader_is_refused():
 def test_a_unit_that_failed_is_an_error_with_its_reason():
     outcome = failed(unit(), "signal SIGSEGV", started_s=1.0, ended_s=2.0)
     assert (outcome.status, outcome.error, outcome.candidates) == ("error", "signal SIGSEGV", ())
+
+
+# -- programs ----------------------------------------------------------------------------------------------------------
+
+
+def code_unit(target: str = "assert f(1) == 2") -> Unit:
+    return Unit("key", CELL, make_sample("p0", "Write f.", target, code=CodeSpec(("f",))))
+
+
+def drawn(*programs: str | None, chosen: int | None = 0) -> Solved:
+    """Programs as a solve leaves them."""
+    kept = tuple(GradedCandidate("text", each, each and class_of(each)) for each in programs)
+    return dataclasses.replace(
+        solved(*programs, chosen=None),
+        candidates=kept,
+        chosen=chosen,
+        answer=None if chosen is None else programs[chosen],
+    )
+
+
+def test_programs_are_graded_by_hidden_tests_and_equal_ones_run_once():
+    pool = FakePool()
+    with OutcomeGrader(PYTHON, pool) as by:
+        outcome = by.outcome(code_unit(), drawn("def f(): RIGHT\n", "def f(): 1\n", None, "def f(): RIGHT\n#again\n"))
+        by.outcome(code_unit(), drawn("def f(): 1\n"))
+        assert (by.num_programs, by.num_tried) == (4, 2)
+    assert outcome.status == "correct"
+    assert [each.is_right for each in outcome.candidates] == [True, False, False, True]
+    assert [each.program for each in pool.trials] == ["def f(): RIGHT\n", "def f(): 1\n"]
+    assert not pool.is_closed  # it is its owner's
+
+
+def test_strict_and_flexible_are_the_same_of_programs():
+    with OutcomeGrader(PYTHON, FakePool()) as by:
+        wrong = by.outcome(code_unit(), drawn("def f(): 1\n"))
+        unanswered = by.outcome(code_unit(), drawn(None, chosen=None))
+    assert wrong.status == "wrong"
+    assert [(each.answer, each.is_right) for each in wrong.grades] == [("def f(): 1\n", False)] * 2
+    assert unanswered.status == "unanswered"
+    assert [(each.answer, each.is_right) for each in unanswered.grades] == [(None, False)] * 2
+
+
+def test_tests_at_fault_make_the_outcome_an_error_with_its_candidates():
+    with OutcomeGrader(PYTHON, FakePool()) as by:
+        outcome = by.outcome(code_unit("import no_such_module"), drawn("def f(): RIGHT\n", "def f(): 1\n"))
+    assert (outcome.status, outcome.answer, outcome.grades) == ("error", None, ())
+    assert outcome.error == "the tests that grade it are at fault: no such module"
+    assert [(each.answer, each.is_right) for each in outcome.candidates] == [
+        ("def f(): RIGHT\n", False),
+        ("def f(): 1\n", False),
+    ]
+
+
+@pytest.mark.parametrize("is_isolating", [True, False])
+def test_a_sandbox_that_does_not_isolate_is_said_with_every_outcome(is_isolating: bool):
+    with OutcomeGrader(PYTHON, FakePool(is_isolating=is_isolating)) as by:
+        warnings = by.outcome(code_unit(), drawn("def f(): RIGHT\n")).warnings
+    caution = "programs were run with --sandbox fake, which does not isolate them: it only reads them"
+    assert warnings == ("a warning",) if is_isolating else ("a warning", caution)
+
+
+def test_programs_are_not_graded_without_a_pool():
+    with pytest.raises(UsageError, match="was given nothing to run them in"):
+        OutcomeGrader(PYTHON)

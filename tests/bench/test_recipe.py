@@ -608,3 +608,8 @@ def test_the_settings_of_an_engine_leave_out_names_places_and_secrets():
     ]  # fmt: skip
     assert len({digest(far), *(digest(dataclasses.replace(far, **change)) for change in changes)}) == len(changes) + 1
     assert digest(SamplesEngine("a", Path("x"))) == digest(SamplesEngine("b", Path("y")))
+
+
+def test_a_verifier_that_runs_programs_needs_no_vocabulary_of_an_endpoints_model():
+    for verifier in ("tests", "agreement"):
+        assert EndpointEngine("a", "http://x/v1", "big", verifier=verifier).like is None

@@ -204,6 +204,20 @@ def test_columns_number_the_answers_of_each_sample_by_first_appearance(store: St
     assert store.columns(OTHER).offsets.tolist() == [0]
 
 
+def test_pooled_columns_hold_the_candidates_of_all_cells_in_their_order(store: Store):
+    drawn = {(0, CELL): ["b", None], (0, OTHER): ["a", "b"], (1, OTHER): ["c"], (2, CELL): []}
+    for (number, cell), names in reversed(drawn.items()):
+        found = tuple(graded(answer=name, answer_class=name, is_right=name == "a") for name in names)
+        store.add(outcome(number, key=f"{cell}-{number}", cell=cell, candidates=found, chosen=None))
+    columns, counts = store.pooled_columns([CELL, OTHER])
+    assert [columns.answer_class[columns.of(index)].tolist() for index in range(3)] == [[0, UNANSWERED, 1, 0], [0], []]
+    assert columns.is_right.tolist() == [False, False, True, False, False]
+    assert len(columns.sample_ids) == 3
+    assert counts.tolist() == [2, 1, 1]
+    with pytest.raises(UsageError, match="has no cell 'gone'"):
+        store.pooled_columns([CELL, "gone"])
+
+
 def test_reading_goes_by_cell_and_sample_whatever_the_order_of_adding(store: Store):
     kept = [
         *(outcome(number) for number in range(4)),

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from bench_runs import plan_of, write_recipe, write_task
 
-from edgesearch.bench.recipe import SamplesEngine
+from edgesearch.bench.recipe import Cell, SamplesEngine, unit_key
 from edgesearch.bench.units import Group, ModelFile, Plan, Source, machine, versions
 from edgesearch.errors import IntegrityError, ModelNotFound, UsageError
+from edgesearch.tasks import base
+from edgesearch.tasks.base import Sample, Task, make_sample
+from edgesearch.types import CodeSpec, Problem
 
 MODELS = Path(str(resources.files("edgesearch_models"))) / "nano"
 ENGINES = """
@@ -206,3 +209,25 @@ def test_the_store_is_told_versions_and_machine():
     assert {"python", "edgesearch", "numpy"} <= set(versions())
     found: dict[str, Any] = machine()
     assert all(found[name] for name in ("platform", "processor", "cpus", "memory_bytes", "energy"))
+
+
+def test_the_keys_of_tasks_without_programs_are_those_of_older_stores():
+    asked = Sample(Problem("What is 1 + 1?", "p0"), "2", "What is 1 + 1?")
+    task = Task("jsonl", 1, "test", "plain-1", "answer-1", base.Source("file:x", "sha256:0", "unknown"), (asked,))
+    assert task.digest == "b3470f4b3b044cf7d66d413b6a68836cac2b916fad6efa47a53c9012f11ac1d0"
+    cell = Cell("small", "beam", 16, 4, 10.0)
+    key = unit_key(task.digest, {"solver": "aa"}, cell, asked.id, asked.problem.text)
+    assert key == "ecaa60be28c550bf38a4b82a797fb099"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [CodeSpec(("g",), "import math\n", ("assert f(1)",)), CodeSpec(("f",), "", ("assert f(1)",)), CodeSpec(("f",))],
+)
+def test_the_keys_of_programs_depend_on_what_their_problem_says_of_them(code: CodeSpec):
+    def keys_of(code: CodeSpec) -> str:
+        asked = make_sample("p0", "Write f.", "assert f(1) == 2", code=code)
+        source = base.Source("file:x", "sha256:0", "unknown")
+        return Task("humaneval", 1, "test", "plain-1", "python-1", source, (asked,)).digest
+
+    assert keys_of(code) != keys_of(CodeSpec(("f",), "import math\n", ("assert f(1)",)))

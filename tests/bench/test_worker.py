@@ -10,7 +10,7 @@ import pytest
 
 from edgesearch.bench import energy, worker
 from edgesearch.bench.energy import Counters
-from edgesearch.bench.messages import Load, Message, Solved, failure, raised, solve_request, ungraded
+from edgesearch.bench.messages import Load, Message, Solved, asked_of, failure, raised, solve_request, ungraded
 from edgesearch.bench.process import Worker
 from edgesearch.bench.recipe import Cell, EndpointEngine, GgufEngine
 from edgesearch.bench.worker import MeasuredPipeline, SharedUnits, serve
@@ -18,7 +18,7 @@ from edgesearch.catalog import SolverSpec
 from edgesearch.engines.scripted import ScriptedEngine
 from edgesearch.errors import EdgesearchError, EndpointError, ModelNotFound, UsageError
 from edgesearch.pipeline import Pipeline
-from edgesearch.types import Beam, Candidate, Problem, Prompt, Step
+from edgesearch.types import Beam, Candidate, CodeSpec, Problem, Prompt, Step
 
 ENGINE = GgufEngine("small", "nano", "none", threads=1)
 LOAD = Load(ENGINE, 4, None)
@@ -201,7 +201,7 @@ def test_an_endpoint_is_connected_to_as_the_recipe_says(monkeypatch: pytest.Monk
     }  # fmt: skip
     engine = EndpointEngine("far", "http://127.0.0.1:1/v1", "llama", params=8, **options)
     assert worker.load(Load(engine, 16)).load_s == 0.5
-    options |= {"num_params": 8, "max_n": 16}
+    options |= {"num_params": 8, "max_n": 16, "sandbox": "auto"}
     assert asked == [(("http://127.0.0.1:1/v1", "llama"), options)]
 
 
@@ -292,3 +292,22 @@ def test_the_process_ends_when_its_stdin_does_also_in_the_middle_of_a_solve():
         assert process.stderr.readline() == b"loading\n"
         process.stdin.close()
         assert process.wait(timeout=60) == 0
+
+
+# -- programs ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_says_what_a_program_must_be_like_and_only_where_one_is_asked_for():
+    code = CodeSpec(("f", "g"), "import math\n", ("assert f(1) == 2",))
+    problem = Problem("Write f.", "p0", code)
+    found, options = asked_of(json.loads(json.dumps(solve_request(CELL, problem))))
+    assert found == problem
+    plain = Problem("What is 1 + 1?", "p1")
+    assert "code" not in solve_request(CELL, plain)
+    assert asked_of(solve_request(CELL, plain)) == (plain, options)
+    assert {"problem", "sample_id", "code", "engine"}.isdisjoint(options)
+
+
+def test_the_sandbox_for_verifiers_travels_with_the_engine():
+    load = Load(ENGINE, 4, None, "landlock")
+    assert Load.from_json(json.loads(json.dumps(load.as_json()))) == load

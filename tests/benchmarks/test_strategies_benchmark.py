@@ -43,7 +43,7 @@ def recipe(plan: ModuleType) -> Recipe:
 
 
 def test_the_recipe_names_every_strategy_there_is(recipe: Recipe) -> None:
-    assert {cell.strategy for cell in cells(recipe) if cell.engine == "prm"} == set(search.names())
+    assert {cell.strategy for cell in cells(recipe) if cell.engine == "prm"} == set(search.general_names())
 
 
 def test_the_parts_of_all_seeds_hold_each_cell_of_the_recipe_once(plan: ModuleType, recipe: Recipe) -> None:
@@ -82,7 +82,7 @@ def test_a_quick_run_has_every_strategy_in_its_table_and_is_gone_on_with(
     assert {"date", "commit", "machine", "figures"} <= result.keys()
     figures = result["figures"]
     found = {(row["strategy"], row["n"]): row for row in figures["rows"] if row["verifier"] in (None, "nano-prm")}
-    assert set(found) == {(name, n) for name in search.names() for n in (1, 4)} - {("greedy", 4)}
+    assert set(found) == {(name, n) for name in search.general_names() for n in (1, 4)} - {("greedy", 4)}
     assert all(row["of"] == 2 and not row["num_errors"] and not row["num_missing"] for row in figures["rows"])
     others = {share for name, share in figures["at_one"].items() if name not in ("greedy", "budget_forcing")}
     assert others == {1.0}
@@ -218,10 +218,10 @@ def test_counting_changes_nothing_of_a_search(benchmark_module: Import) -> None:
 
 def test_every_strategy_is_in_a_frame_of_its_kind(benchmark_module: Import) -> None:
     drawn = benchmark_module("strategies_figures")
-    verifiers = {name: "nano-prm" if search.strategy(name).needs_scores else None for name in search.names()}
+    verifiers = {name: "nano-prm" if search.strategy(name).needs_scores else None for name in search.general_names()}
     shown = drawn.panels(dict.fromkeys([*verifiers.items(), ("weighted", "certainty:mean"), ("new", None)]))
     assert shown.pop(drawn.BY_VERIFIER) == [("weighted", "certainty:mean"), ("new", None)]
-    assert {name for names in shown.values() for name, _ in names} == set(search.names()) - set(drawn.HIDDEN)
+    assert {name for names in shown.values() for name, _ in names} == set(search.general_names()) - set(drawn.HIDDEN)
 
 
 def test_a_picture_is_drawn_where_matplotlib_is(benchmark_module: Import, tmp_path: Path) -> None:

@@ -1,9 +1,14 @@
 """What fewer candidates would have reached: coverage, votes and best-of-n over k, from the candidates that were drawn.
 
 Only for settings whose candidates were drawn independently of each other: not for a beam search or a revision, which
-at a smaller n is another search; not where answers went through an exact check, since such a search ends with its first
-right candidate; and not where a vote was ended early. Of the settings that differ in n alone, the widest one has the
-curve.
+at a smaller n is another search; not where answers went through an exact check or visible tests while they were drawn,
+since such a search ends with its first right candidate; and not where a vote was ended early. Of the settings that
+differ in n alone, the widest one has the curve.
+
+The strategy `sample` wants all samples and chooses nothing, so those of all its seeds are one pool: 20 seeds of 50 tell
+of k up to 1,000. Where k goes further for some problems than for others, the curve ends with the fewest.
+
+Programs are chosen by their score and never by votes, so where the answers are programs there are no votes.
 
 A candidate that is not there, because the clock or an error came first, counts as one without an answer.
 
@@ -14,7 +19,7 @@ Not covered: points that were run at those k, which stand beside the curves.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +28,15 @@ from edgesearch import search
 from edgesearch.bench import estimators, power_law
 from edgesearch.bench.estimators import UNANSWERED, Candidates
 from edgesearch.bench.recipe import Cell
+from edgesearch.bench.recorded import TESTS
 from edgesearch.bench.records import Columns
 from edgesearch.bench.report.model import Curve, Estimate, Fit
 from edgesearch.bench.report.resamples import Resamples
 from edgesearch.bench.report.settings import Setting
+from edgesearch.bench.store import Store
 
+DECADES = (1, 10, 100, 1_000)
+"""Counts that every curve tells, as far as it goes."""
 MIN_SUBSETS = 20
 _ALL_SUBSETS = 100_000
 """Over all outcomes together."""
@@ -65,19 +74,71 @@ def curve(point: str, setting: Setting, columns: Sequence[Columns], num_samples:
         num_samples: of the report.
         resamples: of the problems.
     """
-    ks = power_law.spread(setting.cell.n)
-    problems = _problems(setting, columns)
-    figures = _figures(problems, ks)
-    sums = np.column_stack([setting.by_sample(column, num_samples) for column in np.concatenate(figures, axis=1).T])
-    sizes = np.broadcast_to(setting.by_sample(np.ones(len(problems)), num_samples)[:, None], sums.shape)
-    estimates = resamples.estimates(sums, sizes)
-    coverage, majority, *scored = (tuple(estimates[at : at + len(ks)]) for at in range(0, len(estimates), len(ks)))
-    best_of_n, weighted = scored or (None, None)
-    return Curve(point, tuple(ks), coverage, majority, best_of_n, weighted, _fit(ks, coverage))
+    drawn = _Drawn(_problems(setting, columns), setting.rows["sample"])
+    return _curve(point, setting, drawn, num_samples, resamples)
 
 
-def _fit(ks: Sequence[int], coverage: Sequence[Estimate]) -> Fit | None:
-    found = power_law.fit(ks, [each.value for each in coverage])
+def pooled(point: str, setting: Setting, store: Store, numbers: Mapping[str, int], resamples: Resamples) -> Curve:
+    """The curve of a setting whose candidates of all seeds are taken together.
+
+    Args:
+        point: its id.
+        setting: for which `is_pooled` holds.
+        store: where its candidates are.
+        numbers: the index of each sample of the report by its id.
+        resamples: of the problems.
+    """
+    columns, num_outcomes = store.pooled_columns([cell.key for cell in setting.cells])
+    totals = (setting.cell.n * num_outcomes).tolist()
+    problems = [_candidates(columns, number, total, is_scored=False) for number, total in enumerate(totals)]
+    samples = np.array([numbers[name] for name in columns.sample_ids], dtype=np.int64)
+    return _curve(point, setting, _Drawn(problems, samples), len(numbers), resamples)
+
+
+def is_pooled(setting: Setting) -> bool:
+    """Whether the candidates of all its seeds are one pool."""
+    return len(setting.cells) > 1 and search.strategy(setting.cell.strategy).keeps_all and not setting.is_recorded
+
+
+def is_cut_short(setting: Setting) -> bool:
+    """Whether its searches ended with their first good candidate, so that the others are not independent of it."""
+    keeps_all = search.strategy(setting.cell.strategy).keeps_all
+    has_visible_tests = setting.models.verifier == TESTS and not setting.is_recorded
+    return bool(setting.facts.num_checked) or (has_visible_tests and not keeps_all)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Drawn:
+    """Problems with their candidates; a sample may be there several times, once a seed."""
+
+    problems: Sequence[Candidates]
+    samples: NDArray[np.int64]
+    """(num_problems,) the index of each."""
+
+    def by_sample(self, values: Floats, num_samples: int) -> Floats:
+        """(num_samples,) the sum of a value over the problems of each sample."""
+        return np.bincount(self.samples, values, num_samples).astype(np.float64, copy=False)
+
+
+def _curve(point: str, setting: Setting, drawn: _Drawn, num_samples: int, resamples: Resamples) -> Curve:
+    most = min(len(each.classes) for each in drawn.problems)
+    fitted = power_law.spread(most)
+    ks = sorted({*fitted, *(k for k in DECADES if k <= most)})
+    figures = _program_figures(drawn.problems, ks) if setting.are_programs else _figures(drawn.problems, ks)
+    sums = np.column_stack([drawn.by_sample(column, num_samples) for column in np.concatenate(figures, axis=1).T])
+    sizes = np.broadcast_to(drawn.by_sample(np.ones(len(drawn.problems)), num_samples)[:, None], sums.shape)
+    found = resamples.estimates(sums, sizes)
+    coverage, *rules = (tuple(found[at : at + len(ks)]) for at in range(0, len(found), len(ks)))
+    if setting.are_programs:
+        majority, best_of_n, weighted = None, rules[0] if rules else None, None
+    else:
+        majority, best_of_n, weighted = rules if len(rules) == 3 else (rules[0], None, None)
+    return Curve(point, tuple(ks), coverage, majority, best_of_n, weighted, _fit(fitted, ks, coverage))
+
+
+def _fit(fitted: Sequence[int], ks: Sequence[int], coverage: Sequence[Estimate]) -> Fit | None:
+    values = {k: each.value for k, each in zip(ks, coverage, strict=True)}
+    found = power_law.fit(fitted, [values[k] for k in fitted])
     return None if found is None else Fit(**{field.name: found[field.name] for field in dataclasses.fields(Fit)})
 
 
@@ -115,16 +176,29 @@ def num_missing(setting: Setting) -> int:
 # --------------------------------------------------------------------------------------------------------- figures
 
 
+def _program_figures(problems: Sequence[Candidates], ks: Sequence[int]) -> list[Floats]:
+    """Coverage and, with scores, best-of-n: (outcomes, ks) each."""
+    coverage = _coverage(problems, ks)
+    if problems[0].scores is None:
+        return [coverage]
+    return [coverage, np.stack([estimators.best_of_n_at_k(each, ks) for each in problems])]
+
+
+def _coverage(problems: Sequence[Candidates], ks: Sequence[int]) -> Floats:
+    num_candidates = np.array([len(each.classes) for each in problems])
+    num_right = np.array([each.is_right.sum() for each in problems])
+    return estimators.pass_at_k(num_candidates, num_right, ks)
+
+
 def _figures(problems: Sequence[Candidates], ks: Sequence[int]) -> list[Floats]:
     """Coverage, majority and, with scores, best-of-n and weighted: (outcomes, ks) each.
 
     Votes are drawn only where they can go either way: if all answers are right, or none, it does not matter which
     wins.
     """
-    n = len(problems[0].classes)
     num_right = np.array([each.is_right.sum() for each in problems])
     num_answered = np.array([each.is_answered.sum() for each in problems])
-    coverage = estimators.pass_at_k(n, num_right, ks)
+    coverage = _coverage(problems, ks)
     rules = 1 if problems[0].scores is None else 3
     figures = [coverage, *(coverage.copy() for _ in range(rules))]  # right wherever there is an answer, or nowhere
     open_ones = np.flatnonzero((num_right > 0) & (num_right < num_answered))

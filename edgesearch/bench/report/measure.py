@@ -28,6 +28,7 @@ from edgesearch.bench.report.solvers import Size
 from edgesearch.bench.store import Store
 from edgesearch.errors import EdgesearchError, UsageError
 from edgesearch.tasks.base import Sample
+from edgesearch.tasks.grading import PYTHON
 
 Result = TypeVar("Result")
 
@@ -175,9 +176,13 @@ def _reading(
         if not len(setting.rows):
             continue
         settings.append(setting)
-        is_independent = cells[0] in with_curve and not setting.facts.num_checked
-        if resamples is not None and is_independent and setting.rows["num_candidates"].any():
-            name = f"{run + 1}/{setting.name}"
+        is_independent = cells[0] in with_curve and not curves.is_cut_short(setting)
+        if resamples is None or not is_independent or not setting.rows["num_candidates"].any():
+            continue
+        name = f"{run + 1}/{setting.name}"
+        if curves.is_pooled(setting):
+            drawn.append(curves.pooled(name, setting, store, numbers, resamples))
+        else:
             drawn.append(curves.curve(name, setting, columns, len(samples), resamples))
     return settings, drawn
 
@@ -236,6 +241,8 @@ def _regraded(material: Material) -> tuple[dict[str, Any] | None, list[str]]:
     if not graders or not material.answers:
         return None, []
     grader, _ = graders.most_common(1)[0]
+    if grader == PYTHON:  # tests say what is right, and there are no others
+        return None, []
     if regrade.second_of(grader) is None:
         return None, [f"no second grader is known beside {grader}, so their disagreement is not told"]
     try:

@@ -120,6 +120,11 @@ class Point:
     """What the dollars are made of, for people: amount, unit, source and date; None without."""
     load_s: float
     """Longest loading before an outcome; never part of `wall_s`."""
+    tokens_per_s: float | None = None
+    """Drawn by the solver over the seconds of the solves; None where nothing was drawn.
+
+    Of problems that shared an engine, the pace of each of them.
+    """
 
     @property
     def flops(self) -> float:
@@ -145,14 +150,19 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What k of the n independent candidates of a point would have reached, for each k."""
+    """What k of the independent candidates of a point would have reached, for each k.
+
+    Of a strategy that wants all samples (`sample`) those of all seeds of a problem are taken together; of others each
+    seed is taken by itself.
+    """
 
     point: str
     """Its id."""
     ks: tuple[int, ...]
     coverage: tuple[Estimate, ...]
     """pass@k, unbiased."""
-    majority: tuple[Estimate, ...]
+    majority: tuple[Estimate, ...] | None
+    """None where the answers are programs, which never vote, as of `weighted`."""
     best_of_n: tuple[Estimate, ...] | None
     """None without scores."""
     weighted: tuple[Estimate, ...] | None

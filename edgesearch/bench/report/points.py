@@ -135,6 +135,7 @@ def _point(setting: Setting, spent: Costs, coverage: Estimate | None, gap: Estim
         dollars=_mean_cost(spent, "dollars", solved),
         price=None if spent.price is None else spent.price.words,
         load_s=float(rows["load_s"].max(initial=0.0)),
+        tokens_per_s=_pace(rows["decoded_tokens"][solved], rows["wall_s"][solved]),
     )
 
 
@@ -164,6 +165,11 @@ def _spread(values: Floats) -> Spread:
 
 def _mean(values: Floats) -> float:
     return float(values.mean()) if len(values) else 0.0
+
+
+def _pace(tokens: Floats, wall_s: Floats) -> float | None:
+    num_tokens, seconds = float(tokens.sum()), float(wall_s.sum())
+    return num_tokens / seconds if num_tokens and seconds else None
 
 
 def _mean_cost(spent: Costs, axis: Axis, solved: NDArray[np.bool_]) -> float | None:

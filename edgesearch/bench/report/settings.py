@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesearch.bench.recipe import Cell
+from edgesearch.bench.recorded import RECORDED
 from edgesearch.bench.records import STATUSES, Columns, Outcome
 from edgesearch.bench.store import Store
 from edgesearch.errors import UsageError
 from edgesearch.tasks.base import Sample
+from edgesearch.tasks.grading import PYTHON
 from edgesearch.types import ModelNames
 
 CORRECT, WRONG, UNANSWERED, ERROR = range(len(STATUSES))
@@ -106,6 +108,16 @@ class Setting:
     def is_remote(self) -> bool:
         """Whether its solver ran behind an endpoint, whose machine the run knows nothing of."""
         return self.models.solver_device == "endpoint"
+
+    @property
+    def are_programs(self) -> bool:
+        """Whether its answers are programs, which tests judge."""
+        return PYTHON in self.facts.graders
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its candidates are recorded samples, which are the same for every seed."""
+        return self.models.solver_device == RECORDED
 
     @property
     def has_own_memory(self) -> bool:

@@ -183,7 +183,9 @@ class _Trial:
             if told not in ready:
                 return False
             try:
-                self._take(frames.receive(told, _MAX_TOLD_BYTES))
+                self._take(frames.receive(told, _MAX_TOLD_BYTES, until_s=until))
+            except frames.TooLate:
+                return False
             except (frames.FrameError, KeyError, TypeError):  # gone, or not ours any more
                 return True
         return True

@@ -25,8 +25,8 @@ from .candidate import MAX_CALL_BYTES, MAX_MESSAGE
 
 MAX_TESTS_BYTES = 256 << 20
 MAX_REPLY_BYTES = 64 << 20
-ENDED = "the program ended"
-"""The reason where the program's process is gone; the broker knows more about that."""
+ENDED = "\0"
+"""The reason where the program's process is gone; the broker knows why, and no program can say it."""
 _ENDS_LOOPS = (StopIteration, StopAsyncIteration)
 """In a test that maps a function over values they would end the loop as if all had been well."""
 _NAME, _TEST = "tests", "<test>"
@@ -116,7 +116,7 @@ def _result(reply: Any, number: int) -> Any:
     if not isinstance(reply, dict) or reply.get("id") != number:
         raise ProgramFailed("it answered a call with what is no answer")
     if "unusable" in reply:
-        raise ProgramFailed(str(reply["unusable"])[:MAX_MESSAGE])
+        raise ProgramFailed(str(reply["unusable"])[:MAX_MESSAGE].replace(ENDED, " "))
     if "raised" in reply:
         raise _raised(reply["raised"])
     try:

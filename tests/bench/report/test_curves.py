@@ -1,6 +1,7 @@
 """Curves over k: only where candidates are independent, and what estimators.py says of them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from made_stores import failed, measured, outcome, samples, write
 from edgesearch.bench import estimators, power_law
 from edgesearch.bench.estimators import Candidates
 from edgesearch.bench.recipe import Cell
-from edgesearch.bench.records import Outcome
+from edgesearch.bench.records import Grade, Outcome
 from edgesearch.bench.report.curves import widest
 from edgesearch.bench.report.model import Report
+from edgesearch.tasks.grading import PYTHON
 from edgesearch.types import ModelNames
 
 N = 8
@@ -49,6 +51,7 @@ def test_a_curve_is_what_the_estimators_say_of_all_outcomes(tmp_path: Path):
     assert found.ks == tuple(power_law.spread(N))
     assert found.best_of_n is not None
     assert found.weighted is not None
+    assert found.majority is not None
     assert [each.value for each in found.coverage] == pytest.approx(expected.coverage.mean(axis=0))
     assert [each.value for each in found.best_of_n] == pytest.approx(expected.accuracy("best_of_n").mean(axis=0))
     for ours, theirs in ((found.majority, expected.majority), (found.weighted, expected.accuracy("weighted"))):
@@ -86,6 +89,7 @@ def test_without_scores_there_is_only_the_vote(tmp_path: Path):
     )
     (found,) = measured(path).curves
     assert (found.best_of_n, found.weighted) == (None, None)
+    assert found.majority is not None
     assert len(found.majority) == len(found.ks)
 
 
@@ -98,6 +102,7 @@ def test_candidates_that_are_not_there_count_as_unanswered_and_are_told(tmp_path
     report = measured(write(tmp_path / "run.sqlite", CELLS[:1], short, samples(4)))
     (found,) = report.curves
     assert found.coverage[0].value == pytest.approx((0 + 4 / N + 1 + 1) / 4)
+    assert found.majority is not None
     assert found.majority[-1].value == pytest.approx(3 / 4)
     assert any("12 of 32 candidates are not there" in each for each in report.warnings)
 
@@ -124,4 +129,83 @@ def test_a_problem_that_is_never_or_always_solved_needs_no_draws(tmp_path: Path)
     )
     (found,) = measured(path).curves
     odd = 1 - estimators.pass_at_k(8, 4, found.ks)  # no answer among k
+    assert found.majority is not None
     assert [each.value for each in found.majority] == pytest.approx((1 - odd) / 2)
+
+
+# -- all samples of all seeds ------------------------------------------------------------------------------------------
+
+SAMPLES = tuple(Cell("nano", "sample", N, 1, 10.0, seed=seed) for seed in range(3))
+PROGRAMS = (Grade(PYTHON, "strict", None, False),)
+
+
+def pool_of(number: int) -> list[str | None]:
+    """What a problem's 24 samples answer."""
+    return [answer for cell in SAMPLES for answer in drawn(cell, number)[0]]
+
+
+def without_scores(cell: Cell, number: int, **changes: Any) -> Outcome:
+    return outcome(cell, number, drawn(cell, number)[0], **changes)
+
+
+def test_the_samples_of_all_seeds_are_one_pool(tmp_path: Path):
+    (found,) = measured(write(tmp_path / "run.sqlite", SAMPLES, without_scores, samples(NUM))).curves
+    num_right = [sum(answer == "right" for answer in pool_of(number)) for number in range(NUM)]
+    assert found.ks == (1, 2, 3, 4, 6, 8, 10, 12, 16, 24)
+    expected = estimators.pass_at_k(3 * N, num_right, found.ks).mean(axis=0)
+    assert [each.value for each in found.coverage] == pytest.approx(expected)
+    pools = [Candidates.from_keys(pool_of(number), [a == "right" for a in pool_of(number)]) for number in range(NUM)]
+    votes = estimators.curves(pools, found.ks).majority.mean(axis=0)
+    assert found.majority is not None
+    assert [each.value for each in found.majority] == pytest.approx(votes, abs=0.04)  # other subsets
+    fitted = power_law.fit(
+        [1, 2, 3, 4, 6, 8, 12, 16, 24], [each for k, each in zip(found.ks, expected, strict=True) if k != 10]
+    )
+    assert fitted is not None
+    assert found.fit is not None
+    assert (found.fit.a, found.fit.b) == pytest.approx((fitted["a"], fitted["b"]))
+
+
+def test_a_pool_that_is_not_complete_ends_with_the_fewest_samples_of_a_problem(tmp_path: Path):
+    def partly(cell: Cell, number: int) -> Outcome | None:
+        return None if cell.seed == 2 and number == 0 else without_scores(cell, number)
+
+    (found,) = measured(write(tmp_path / "run.sqlite", SAMPLES, partly, samples(NUM))).curves
+    assert found.ks[-1] == 2 * N
+    first = sum(answer == "right" for answer in pool_of(0)[: 2 * N]) / (2 * N)
+    others = [sum(answer == "right" for answer in pool_of(number)) / (3 * N) for number in range(1, NUM)]
+    assert found.coverage[0].value == pytest.approx((first + sum(others)) / NUM)
+
+
+def test_recorded_samples_are_the_same_for_every_seed_and_so_no_pool(tmp_path: Path):
+    recorded = ModelNames("past", None, "recorded")
+
+    def same(cell: Cell, number: int) -> Outcome:
+        return outcome(cell, number, drawn(SAMPLES[0], number)[0], models=recorded)
+
+    (found,) = measured(write(tmp_path / "run.sqlite", SAMPLES, same, samples(NUM))).curves
+    assert found.ks[-1] == N
+
+
+def test_programs_do_not_vote_and_the_best_is_by_score(tmp_path: Path):
+    def graded(cell: Cell, number: int) -> Outcome:
+        return outcome(cell, number, ["x", "right"], scores=[0.2, 0.9], chosen=1, grades=PROGRAMS)
+
+    cells = (Cell("nano", "best_of_n", 2, 1, 10.0),)
+    report = measured(write(tmp_path / "run.sqlite", cells, graded, samples(4)))
+    (found,) = report.curves
+    assert (found.majority, found.weighted) == (None, None)
+    assert found.best_of_n is not None
+    assert [each.value for each in found.best_of_n] == [0.5, 1.0]
+    assert not any("second grader" in each for each in report.warnings)
+
+
+def test_a_search_that_visible_tests_may_end_has_no_curve_unless_its_samples_were_recorded(tmp_path: Path):
+    cells = (Cell("nano", "best_of_n", 2, 1, 10.0), Cell("past", "best_of_n", 2, 1, 10.0))
+    names = {"nano": ModelNames("nano", "tests"), "past": ModelNames("past", "tests", "recorded")}
+
+    def graded(cell: Cell, number: int) -> Outcome:
+        return outcome(cell, number, ["right"] * 2, scores=[1.0] * 2, grades=PROGRAMS, models=names[cell.engine])
+
+    report = measured(write(tmp_path / "run.sqlite", cells, graded, samples(4)))
+    assert [report.point(each.point).engine for each in report.curves] == ["past"]

@@ -168,6 +168,7 @@ def test_recorded_generations_give_the_known_figures_from_run_to_report(tmp_path
     assert (majority.accuracy.value, best.accuracy.value) == (pytest.approx(0.93), pytest.approx(0.94))
     for curve in report.curves:
         assert (curve.coverage[0].value, curve.coverage[-1].value) == (pytest.approx(0.910), pytest.approx(0.96))
+        assert curve.majority is not None
         assert (curve.ks[-1], curve.majority[-1].value) == (8, pytest.approx(0.93))
     assert by_rule.best_of_n is not None
     assert by_rule.best_of_n[-1].value == pytest.approx(0.94)

@@ -12,7 +12,7 @@ from edgesearch.bench.recipe import Cell
 from edgesearch.bench.records import Grade, Outcome
 from edgesearch.bench.report.model import Estimate, Report
 from edgesearch.errors import UsageError
-from edgesearch.types import ModelNames
+from edgesearch.types import ModelNames, Usage
 
 SEEDS = (0, 1)
 CELLS = tuple(Cell("nano", "majority", 2, 1, 10.0, seed=seed) for seed in SEEDS)
@@ -164,3 +164,15 @@ def test_points_of_several_runs_carry_the_number_of_their_run(tmp_path: Path):
         "2/nano majority n=2 m=1 10s",
     ]
     assert point(measured(*paths), "2/nano").run == 1
+
+
+def test_the_pace_is_all_tokens_over_all_seconds_and_unknown_where_nothing_was_drawn(tmp_path: Path):
+    def tokens(cell: Cell, number: int) -> Outcome:
+        num_tokens = [10, 30][number] if cell.engine == "nano" else 0
+        seconds = 1.0 + number if cell.engine == "nano" else 0.0
+        return outcome(cell, number, ["right"] * 2, wall_s=seconds, usage=Usage(decoded_tokens=num_tokens))
+
+    cells = (Cell("nano", "sample", 2, 1, 10.0), Cell("past", "sample", 2, 1, 10.0))
+    drawn, recorded = measured(write(tmp_path / "run.sqlite", cells, tokens, samples(2))).points
+    assert drawn.tokens_per_s == pytest.approx(40 / 3)
+    assert recorded.tokens_per_s is None
