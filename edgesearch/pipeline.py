@@ -378,7 +378,7 @@ class Pipeline:
             return search.strategy(self._best_strategy()), ()
         wanted = search.strategy(name)
         if wanted.needs_scores and scorer is None and self._verifier is not None:
-            raise UsageError(f"strategy {name} needs scores, and this problem shows no tests; use --strategy greedy")
+            return search.strategy("greedy"), (coding.NO_TESTS,)  # one such problem of a task is no reason to fail
         if wanted.needs_scores and self._verifier is None and self.models.verifier == "consensus":
             warning = f"{name} needs a verifier that scores; majority vote (consensus) is used instead"
             return search.strategy("majority"), (warning,)

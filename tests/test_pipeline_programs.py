@@ -139,8 +139,9 @@ def test_a_problem_without_tests_gets_one_program_that_is_said_not_to_be_tried(
     solution = pipeline(in_order(fenced(RIGHT)), tests_verifier).solve(problem, budget_s=10)
     assert (solution.answer, solution.strategy.name, solution.tests) == (RIGHT, "greedy", None)
     assert any("was not tried" in warning for warning in solution.warnings)
-    with pytest.raises(UsageError, match="shows no tests"):
-        pipeline(in_order(fenced(RIGHT)), tests_verifier).solve(problem, strategy="best_of_n")
+    named = pipeline(in_order(fenced(RIGHT)), tests_verifier).solve(problem, strategy="best_of_n", budget_s=10)
+    assert (named.answer, named.strategy.name) == (RIGHT, "greedy")  # one such problem of a task must not fail
+    assert any("was not tried" in warning for warning in named.warnings)
 
 
 def test_the_tests_verifier_refuses_a_problem_that_asks_for_a_final_answer(tests_verifier: UnitTestsVerifier) -> None:

@@ -54,10 +54,16 @@ class Driver:
         self.flaws = {kind: self._thread.submit(self._flaws, attacks) for kind, attacks in TABLES.items()}
         self.at_end = self._thread.submit(self._end)
 
-    def kill(self) -> None:
+    def close(self) -> None:
+        """Lets it clear away what it has set out."""
+        self._thread.shutdown(cancel_futures=True)
         with self._process:
-            self._process.kill()
-            self._thread.shutdown(cancel_futures=True)
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            try:
+                self._process.wait(REPLY_S)
+            finally:
+                self._process.kill()
 
     def _flaws(self, attacks: Iterable[Attack]) -> dict[str, list[str]]:
         """By the name of the attack; of those that have any."""
@@ -116,7 +122,7 @@ def drivers(request: pytest.FixtureRequest) -> Iterator[dict[str, Driver | str]]
     yield started
     for driver in started.values():
         if isinstance(driver, Driver):
-            driver.kill()
+            driver.close()
 
 
 @pytest.fixture(params=[AS_WE_ARE, ORDINARY])

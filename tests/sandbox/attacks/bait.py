@@ -37,7 +37,8 @@ class Bait:
         (self._folder / "secret").write_text(self._secret())
         (self._folder / "data").write_text("kept")
         os.environ[SECRET_NAME] = self._secret()
-        self._victim = subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.sleep(9999)"])
+        waiting = [sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"]  # until this process ends
+        self._victim = subprocess.Popen(waiting, stdin=subprocess.PIPE)
         self._servers = self._serve()
         self._before = self._seen()
 
@@ -47,8 +48,8 @@ class Bait:
     def __exit__(self, *_: object) -> None:
         for server in self._servers.values():
             server.close()
-        self._victim.kill()
-        self._victim.wait()
+        with self._victim:
+            self._victim.kill()
         os.environ.pop(SECRET_NAME, None)
         for path in self._left():
             Path(path).unlink(missing_ok=True)  # two places may be the same

@@ -76,22 +76,27 @@ def _flaw(attack: Attack, tested: Tested) -> str:
 
 
 def main(tier: str) -> None:
-    """Says whether the pool works, then serves the names on stdin."""
+    """Says whether the pool works, then serves the names on stdin; the last line comes when all is cleared away."""
     bait.adopt()
     with bait.Bait() as lure:
-        num_before = len(bait.descendants())
-        try:
-            pool = TrialPool(tier, num_workers=1, limits=_LIMITS)
-        except EdgesearchError as error:
-            _tell([str(error)])
-            return
-        with pool:
-            driver = Driver(pool, lure)
-            _tell([])
-            for line in sys.stdin:
-                _tell(driver.flaws(ATTACKS[line.strip()]))
-        left = bait.settled(num_before)
-        _tell([f"alive a second after the end: {sorted(left)}"] if len(left) > num_before else [])
+        flaws = _serve(tier, lure)
+    _tell(flaws)
+
+
+def _serve(tier: str, lure: bait.Bait) -> list[str]:
+    """What is left at the end; or why there is no pool."""
+    num_before = len(bait.descendants())
+    try:
+        pool = TrialPool(tier, num_workers=1, limits=_LIMITS)
+    except EdgesearchError as error:
+        return [str(error)]
+    with pool:
+        driver = Driver(pool, lure)
+        _tell([])
+        for line in sys.stdin:
+            _tell(driver.flaws(ATTACKS[line.strip()]))
+    left = bait.settled(num_before)
+    return [f"alive a second after the end: {sorted(left)}"] if len(left) > num_before else []
 
 
 def _tell(flaws: list[str]) -> None:
