@@ -79,7 +79,15 @@ def test_a_recipe_asks_for_the_model_that_is_served_at_its_address(model: str, t
 
 def test_every_recipe_has_a_model_that_can_be_served():
     wanted = {f"{task}-{model}.toml" for task in ("math500", "gsm8k") for model in MODELS[:-1]}
-    assert {path.name for path in FOLDER.glob("*.toml")} == wanted | {"ducks-math500.toml", "ducks-gsm8k.toml"}
+    assert {path.name for path in FOLDER.glob("*.toml")} == wanted | {
+        f"ducks-{task}.toml" for task in ("math500", "gsm8k", "humaneval")
+    }
+
+
+def test_a_thousand_programs_of_each_problem_are_drawn_in_parts():
+    found = recipes.load(FOLDER / "ducks-humaneval.toml")
+    assert {(cell.strategy, cell.n) for cell in recipes.cells(found)} == {("sample", 100)}
+    assert len(found.seeds) * 100 == 1000
 
 
 def num_params(layers: int, width: int, mlp: int, vocab: int, *, has_bias: bool) -> int:
