@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import subprocess
 import sys
@@ -16,14 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesearch.errors import SandboxUnavailable, UsageError
-from edgesearch.sandbox.base import MIB, Limits
+from edgesearch.sandbox.base import MIB
 from edgesearch.sandbox.pool import TrialPool
 from edgesearch.sandbox.trial import LIMITS, MAX_TESTS_BYTES, Trial, TrialResult
 from edgesearch.sandbox.worker_tiers import WORKER_TIERS
 
 DOUBLE = "def f(n):\n    return 2 * n\n"
 ECHO = "def f(x):\n    return x\n"
-QUICK = Limits(wall_s=10.0, cpu_s=1.0, memory_bytes=LIMITS.memory_bytes, file_bytes=1, num_files=32, num_processes=1)
+QUICK = dataclasses.replace(LIMITS, wall_s=10.0, cpu_s=1.0)
 
 
 def strongest(**how: Any) -> TrialPool:
@@ -455,12 +456,36 @@ def test_a_program_that_always_takes_its_time_does_not_take_it_for_each_of_many_
     assert result.cpu_s < 10
 
 
-def test_a_program_that_sleeps_is_ended_by_the_wall_clock() -> None:
-    with strongest(num_workers=1, limits=Limits(wall_s=0.3, cpu_s=1, num_files=32)) as pool:
-        result = tried(pool, "import time\ndef f(): time.sleep(1000)", "assert f() == 1")
-        assert statuses(result) == ["failed"]
-        assert "wall clock" in result.reason
-        assert statuses(tried(pool, DOUBLE, "import time\ntime.sleep(1000)\nf(1)")) == ["error"]
+@pytest.fixture(scope="module")
+def impatient() -> Iterator[TrialPool]:
+    with strongest(num_workers=1, limits=dataclasses.replace(QUICK, wall_s=0.5)) as made:
+        yield made
+
+
+SLEEPS = "import time\ndef f(n):\n    time.sleep(1000 * n)\n    return n\n"
+
+
+def test_a_program_that_sleeps_is_ended_by_the_wall_clock(impatient: TrialPool) -> None:
+    result = tried(impatient, SLEEPS, "assert f(0) == 0", "assert f(1) == 1")
+    assert statuses(result) == ["passed", "failed"]
+    assert "wall clock" in result.reason
+
+
+def test_a_program_that_sleeps_does_not_sleep_through_each_of_many_tests(impatient: TrialPool) -> None:
+    result = tried(impatient, SLEEPS, *["assert f(1) == 1"] * 50, ends_early=False)
+    assert statuses(result) == ["failed"] * 50
+    assert sum("wall clock" in tested.reason for tested in result.tested) < 5
+
+
+def test_a_test_that_sleeps_before_it_calls_the_program_is_at_fault(impatient: TrialPool) -> None:
+    assert statuses(tried(impatient, DOUBLE, "import time\ntime.sleep(1000)\nassert f(1) == 2")) == ["error"]
+
+
+def test_a_test_that_breaks_off_in_the_middle_of_a_message_of_its_own_is_at_fault(impatient: TrialPool) -> None:
+    write = "try: os.write(fd, bytes([0, 0, 0, 9]))\n    except OSError: pass"
+    test = f"import os, time\nfor fd in range(3, 32):\n    {write}\ntime.sleep(1000)"
+    assert statuses(tried(impatient, DOUBLE, test)) == ["error"]
+    assert tried(impatient, DOUBLE, "assert f(1) == 2").is_passed
 
 
 def test_two_runs_of_a_program_are_alike() -> None:
