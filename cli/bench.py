@@ -268,7 +268,7 @@ def _tell(summary: "Summary", found: "Material | None") -> None:
         for line in render_bench.curves_lines(found.curves, found.points):
             say(line)
     note(render_bench.summary_line(summary), is_dim=True)
-    if summary.num_samples:
+    if summary.num_candidates:
         note(render_bench.samples_line(summary), is_dim=True)
 
 
@@ -294,8 +294,8 @@ def run_object(summary: "Summary", found: "Material | None" = None) -> dict[str,
         "load_s": summary.load_s,
         "worker_s": summary.worker_s,
         "harness_share": summary.harness_share,
-        "num_samples": summary.num_samples,
-        "num_cut_samples": summary.num_cut_samples,
+        "num_candidates": summary.num_candidates,
+        "num_cut": summary.num_cut,
         "num_programs": summary.num_programs,
         "num_tried_programs": summary.num_tried,
         "curves": [dataclasses.asdict(each) for each in curves],

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Protocol
 
-from edgesearch import answer
 from edgesearch.events import Event, Progress, Solved, Started
 from edgesearch.types import Beam, Solution, StopReason, StrategyUsed, Usage, VisibleTests
 
@@ -197,10 +196,12 @@ def best_line(event: Progress) -> str:
 
 def answer_words(stated: str) -> str:
     """An answer on one line; a program by its length."""
-    if answer.is_program(stated):
-        num_lines = stated.count("\n")
-        return f"a program of {counted(num_lines, 'line')}"
-    return one_line(stated)
+    from edgesearch.answer import is_program  # loaded with the models by then
+
+    if not is_program(stated):
+        return one_line(stated)
+    num_lines = stated.count("\n")
+    return f"a program of {counted(num_lines, 'line')}"
 
 
 def tests_words(tests: VisibleTests) -> str:

@@ -233,8 +233,8 @@ def summary_line(summary: Summary) -> str:
 
 def samples_line(summary: Summary) -> str:
     """What was drawn or read, and what of it was run."""
-    cut = f", {summary.num_cut_samples:,} of them cut off" if summary.num_cut_samples else ""
-    samples = f"{summary.num_samples:,} samples{cut}"
+    cut = f", {summary.num_cut:,} of them cut off" if summary.num_cut else ""
+    samples = f"{summary.num_candidates:,} samples{cut}"
     if not summary.num_programs:
         return samples
     return f"{samples}; {summary.num_programs:,} programs, of which {summary.num_tried:,} different ones were run"

@@ -205,11 +205,11 @@ def curve_line(report: Report, curve: Curve) -> str:
     choices = f"; at {most:,}: {', '.join(reached)}" if reached else ""
     return (
         f"{report.point(curve.point).name}: coverage {coverage}{looks.interval(curve.coverage[-1])} at {most:,}"
-        f"{choices}{fit_words(curve)}"
+        f"{choices}{_fit_words(curve)}"
     )
 
 
-def fit_words(curve: Curve) -> str:
+def _fit_words(curve: Curve) -> str:
     """The law that coverage follows, and how far it is off; nothing where there is none."""
     fit = curve.fit
     if fit is None:

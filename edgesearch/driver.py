@@ -74,7 +74,7 @@ class Driver:
         Args:
             engine: drafts.
             verifier: scores; None where no job needs scores.
-            check: an exact check that fits the problems that will be submitted; of those that ask for a program, none.
+            check: an exact check that fits the problems that will be submitted; programs do not go through it.
             meter: is told how long each pass lasts.
             clock: what the meter's passes are measured by.
         """

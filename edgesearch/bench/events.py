@@ -59,9 +59,9 @@ class Summary:
     is_cancelled: bool
     worker_s: float | None = None
     """Seconds for which the workers of a cluster were there, all together; None for one worker on this machine."""
-    num_samples: int = 0
+    num_candidates: int = 0
     """Candidates of this session."""
-    num_cut_samples: int = 0
+    num_cut: int = 0
     """Those of them that were cut off, by their budget or the limit of their length."""
     num_programs: int = 0
     """Those of them that are programs."""

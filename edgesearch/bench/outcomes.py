@@ -27,7 +27,8 @@ from edgesearch.bench.units import Unit
 from edgesearch.errors import UsageError
 from edgesearch.tasks import grading
 from edgesearch.tasks.base import Sample
-from edgesearch.tasks.program_grading import PYTHON, FaultyTests, ProgramGrader
+from edgesearch.tasks.grading import PYTHON
+from edgesearch.tasks.program_grading import FaultyTests, ProgramGrader
 from edgesearch.verifiers.trials import Pool
 
 Compare = Callable[[Sample, str], bool | None]

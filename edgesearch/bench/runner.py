@@ -33,7 +33,8 @@ from edgesearch.bench.tally import Tally
 from edgesearch.bench.units import Group, Plan
 from edgesearch.errors import EdgesearchError
 from edgesearch.sandbox.pool import TrialPool
-from edgesearch.tasks.program_grading import PYTHON, OpenPool
+from edgesearch.tasks.grading import PYTHON
+from edgesearch.tasks.program_grading import OpenPool
 from edgesearch.verifiers.trials import Pool
 
 MAX_LOST = 2

@@ -35,8 +35,8 @@ class Tally:
         self.num_resumed = sum(sum(each.values()) for each in self._counts.values())
         self.num_run = 0
         self.num_lost_workers = 0
-        self.num_samples = 0
-        self.num_cut_samples = 0
+        self.num_candidates = 0
+        self.num_cut = 0
         self.num_workers = 1
         """That are there now."""
         self.solve_s = 0.0
@@ -63,8 +63,8 @@ class Tally:
         self._paces[self._pace_keys[key]] = num + 1, total_s + seconds / num_together
         self.num_run += 1
         self.solve_s += outcome.wall_s / num_together
-        self.num_samples += len(outcome.candidates)
-        self.num_cut_samples += sum(each.finish in ("deadline", "length") for each in outcome.candidates)
+        self.num_candidates += len(outcome.candidates)
+        self.num_cut += sum(each.finish in ("deadline", "length") for each in outcome.candidates)
         return UnitDone(
             cell=self._cell(key),
             sample_id=outcome.sample_id,
@@ -122,7 +122,7 @@ class Tally:
             load_s=self.load_s,
             is_cancelled=is_cancelled,
             worker_s=worker_s,
-            num_samples=self.num_samples,
-            num_cut_samples=self.num_cut_samples,
+            num_candidates=self.num_candidates,
+            num_cut=self.num_cut,
             warnings=(*plan.warnings, *warnings),
         )

@@ -27,7 +27,6 @@ MAX_RECORDED = 4_096
 """Recorded samples of a problem: they are one cell, since a seed does not tell them apart."""
 _SMALL_WIDTH, _WIDTH = 16, 64
 _SMALL_MODEL_BYTES = 64 << 20
-_ASKS_FOR_PROGRAMS = frozenset({"humaneval", "humaneval_plus", "mbpp", "mbpp_plus"})
 _PLACE = Path("the flags")
 
 Table = dict[str, object]
@@ -178,7 +177,7 @@ def _verifier(run: TaskRun) -> str:
         return "agreement"
     if known is not None and not known.needs_scores:
         return "none"
-    if run.task in _ASKS_FOR_PROGRAMS:
+    if run.task in tasks.REFERENCES:
         return "tests"
     return "recorded" if run.drawn.samples is not None else "auto"
 

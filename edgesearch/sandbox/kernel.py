@@ -28,6 +28,8 @@ _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIRECTORY = 1 << 0, 1 << 1, 1 << 2, 1 <
 _MAKE_DEVICES, _TRUNCATE, _IOCTL_DEVICE = (1 << 6) | (1 << 11), 1 << 14, 1 << 15
 _CHANGES = {1: 0x1FF2, 2: 0x3FF2, 3: 0x7FF2, 4: 0x7FF2, 5: 0xFFF2}
 """Every right over files but to execute, read a file and list a directory; by the first version that knows it."""
+LEAST_LANDLOCK = 3
+"""The first version that also guards against cutting files short."""
 _TCP, _SIGNALS_AND_SOCKETS = 0b11, 0b11
 
 

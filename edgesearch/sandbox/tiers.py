@@ -1,4 +1,4 @@
-"""The ways to run a program with less than the user's rights, strongest first.
+"""The ways to run a checker, a program that a user chose, with less than the user's rights, strongest first.
 
 bubblewrap: namespaces. All files can be read and none written, but in a private directory in memory; no network; no
 other processes are seen. Needs the program `bwrap` and a kernel that lets users make namespaces.
@@ -12,7 +12,7 @@ taken over through its input has the user's files and network.
 All three can read whatever the user can: a checker needs its own files. Nothing read can leave the first two but
 through stdout and stderr. All three share the kernel with the user.
 
-Not covered: a view of only some files, for programs that a model wrote; containers; macOS's sandbox-exec; Windows.
+Not covered: programs that a model wrote, which see less of the disk (worker_tiers.py); Windows.
 """
 
 import dataclasses
@@ -28,8 +28,6 @@ from edgesearch.sandbox import kernel, launcher, seccomp
 from edgesearch.sandbox.base import Completed, Limits, SandboxInfo
 from edgesearch.sandbox.supervise import supervise
 
-_LEAST_LANDLOCK = 3
-"""The first version that also guards against cutting files short."""
 _SCOPED_LANDLOCK = 6
 """The first version that keeps signals inside."""
 _PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -117,7 +115,7 @@ TIERS: dict[str, Tier] = {
             is_isolating=True,
             caution="it can read every file that you can, and fill the disk while it runs",
         ),
-        lambda: kernel.landlock_version() >= _LEAST_LANDLOCK and bool(seccomp.build(seccomp.ESCAPES)),
+        lambda: kernel.landlock_version() >= kernel.LEAST_LANDLOCK and bool(seccomp.build(seccomp.ESCAPES)),
         _under_rules,
     ),
     "limits": Tier(

@@ -37,7 +37,6 @@ IMAGE = "python:3.11-slim"
 """Of the container tier; EDGESEARCH_SANDBOX_IMAGE names another."""
 PACKAGES = ("numpy",)
 """What programs and tests may import beside the standard library, where it is installed."""
-_LEAST_LANDLOCK = 3
 _FOLDER = Path(__file__).resolve().parent
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/nix/store", "/usr/share/zoneinfo")
 _DEVICES = ("/dev/null", "/dev/urandom")
@@ -185,7 +184,7 @@ WORKER_TIERS: dict[str, WorkerTier] = {
             is_isolating=True,
             caution="it can see which files there are, and a hole in the kernel would be a way out",
         ),
-        lambda: _has_filter() and kernel.landlock_version() >= _LEAST_LANDLOCK,
+        lambda: _has_filter() and kernel.landlock_version() >= kernel.LEAST_LANDLOCK,
         _landlock,
         "use a Linux kernel 6.2 or newer with Landlock",
     ),

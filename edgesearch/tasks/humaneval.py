@@ -16,7 +16,9 @@ Prompts: `code-1` for models that follow instructions; `plain-1` for base models
 plain template: the prompt is then the prefix, its blank ends cut, and the completion its body, which ends at the next
 line without indentation (edgesearch/program.py cuts it there).
 
-Not covered: the reference solutions, which no search may see; other languages.
+The reference solutions are for checks of the data alone (`references`); no search sees them.
+
+Not covered: other languages.
 
 Source: Chen et al. 2021, arXiv 2107.03374. Hub: openai/openai_humaneval, MIT; github.com/openai/human-eval holds the
 same as data/HumanEval.jsonl.gz.

@@ -15,7 +15,9 @@ are MbppEval/2 and whose prompts are signatures.
 Prompts are as in the task humaneval. Accuracies of papers are often of the split `test`, with three worked examples in
 the prompt; here there are none.
 
-Not covered: the 974 unchecked problems on the hub; the reference solutions, which no search may see.
+The reference solutions are for checks of the data alone (`references`); no search sees them.
+
+Not covered: the 974 unchecked problems on the hub.
 
 Source: Austin et al. 2021, arXiv 2108.07732. Hub: google-research-datasets/mbpp (configuration sanitized), CC-BY-4.0;
 github.com/google-research/google-research holds the same as mbpp/sanitized-mbpp.json.

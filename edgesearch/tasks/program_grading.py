@@ -12,13 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from edgesearch.sandbox.trial import Trial, setup_of
 from edgesearch.tasks.base import Sample
-from edgesearch.tasks.grading import PYTHON
 from edgesearch.verifiers.trials import Pool
 
-__all__ = ["PYTHON", "FaultyTests", "OpenPool", "ProgramGrader", "trials_of"]
-
 MAX_REMEMBERED = 200_000
-
 
 OpenPool = Callable[[], Pool]
 """Finds a sandbox, or raises `SandboxUnavailable`; whoever calls it closes what it returns."""

@@ -10,7 +10,7 @@ r'''What the tasks whose answers are Python programs have in common: how a row o
        target: all asserts
 
 The prefix is what a base model goes on from, so it is the whole question under the prompt `plain-1`. Hidden tests are
-the target and nothing else; the reference solution is read here too, but only names are taken from it. `references`
+the target and nothing else; the reference solution is read here too, but only names are taken from it. `reference`
 gives it to whoever checks the data.
 
 A test that no Python can read stays in the task: its grade is an error of that problem. What is changed in tests:
@@ -29,11 +29,12 @@ from collections.abc import Sequence
 
 from edgesearch.errors import UsageError
 from edgesearch.tasks.base import Sample, make_sample
+from edgesearch.tasks.grading import PYTHON
 from edgesearch.tasks.rows import Row
 from edgesearch.tasks.visible_tests import asserts, of_docstring, parsed
 from edgesearch.types import CodeSpec
 
-GRADER = "python-1"
+GRADER = PYTHON
 PROMPT = "code-1"
 
 _ID = re.compile(r"(?:(?:Mbpp|MBPP|MbppEval|mbpp)/)?(\d+)")

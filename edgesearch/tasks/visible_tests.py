@@ -226,7 +226,7 @@ def _value(text: str, at: int, function: str) -> ast.expr | None:
 
 def _closing(text: str, at: int) -> int | None:
     """Past the bracket that closes the one there; None where there is none."""
-    if text[at : at + 1] not in _PAIRS or not text[at : at + 1]:
+    if text[at : at + 1] not in _PAIRS:
         return None
     open_ones = ""
     position = at

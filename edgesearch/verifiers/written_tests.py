@@ -28,13 +28,12 @@ _ASSERT = re.compile(r"\bassert\b\s*")
 _LINE_END = re.compile(r"\n|\Z")
 
 
-def read(text: str, function: str, *, max_tests: int = MAX_TESTS) -> tuple[str, ...]:
-    """The tests of a function in a text, without repeats.
+def read(text: str, function: str) -> tuple[str, ...]:
+    """The first `MAX_TESTS` tests of a function in a text, without repeats.
 
     Args:
         text: what a model wrote. It may begin within a test, where the prompt ended in `assert`.
         function: the name that a test must call.
-        max_tests: so many are taken, the first.
     """
     found: dict[str, None] = {}
     text, end = f"assert {text}", 0
@@ -48,7 +47,7 @@ def read(text: str, function: str, *, max_tests: int = MAX_TESTS) -> tuple[str, 
                 found[test] = None
                 end = stop
                 break
-        if len(found) >= max_tests:
+        if len(found) >= MAX_TESTS:
             break
     return tuple(found)
 

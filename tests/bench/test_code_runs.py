@@ -93,7 +93,11 @@ def test_equal_programs_run_once_and_all_are_counted(tmp_path: Path):
     write_programs(tmp_path, {DOUBLE: texts, NEGATE: texts, BROKEN: texts})
     pool = FakePool()
     _, summary = run(recipe(tmp_path, 4), tmp_path / "run.sqlite", open_pool=lambda: pool)
-    assert (summary.num_samples, summary.num_programs, summary.num_tried) == (12, 9, 2 + 2 + 1)  # one tells of a fault
+    assert (summary.num_candidates, summary.num_programs, summary.num_tried) == (
+        12,
+        9,
+        2 + 2 + 1,
+    )  # one tells of a fault
     assert pool.is_closed
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgesearch import tasks
-from edgesearch.bench import recipe, task_recipe
+from edgesearch.bench import recipe
 from edgesearch.bench.recipe import EndpointEngine, GgufEngine, SamplesEngine
 from edgesearch.bench.task_recipe import Drawn, TaskRun, chunks, is_task, make
 from edgesearch.errors import ModelNotFound, UsageError
@@ -80,7 +80,7 @@ def test_every_task_of_programs_is_known_to_be_one(tmp_path: Path):
         except UsageError:
             continue  # rows of another kind
         found |= {name} if task.grader == "python-1" else set()
-    assert found == set(task_recipe._ASKS_FOR_PROGRAMS)
+    assert found == set(tasks.REFERENCES)
 
 
 @pytest.mark.parametrize(

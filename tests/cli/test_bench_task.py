@@ -77,7 +77,7 @@ def test_json_has_the_curve_and_the_counts(run: Run) -> None:
     result = run(*RECORDED, "--n", "20", "--json", "--no-progress")
     assert (result.exit_code, result.stderr) == (0, "")
     found = json.loads(result.stdout)
-    assert (found["num_samples"], found["num_programs"], found["num_tried_programs"]) == (60, 50, 4)
+    assert (found["num_candidates"], found["num_programs"], found["num_tried_programs"]) == (60, 50, 4)
     (curve,) = found["curves"]
     at = dict(zip(curve["ks"], curve["coverage"], strict=True))
     assert at[1]["value"] == pytest.approx(1 / 6)
@@ -112,7 +112,7 @@ def test_a_built_in_model_that_writes_nonsense_is_graded_in_chunks(run: Run) -> 
     assert result.exit_code == 0
     found = json.loads(result.stdout)
     assert [cell["name"].rpartition(" ")[2] for cell in found["cells"]] == ["seed=0", "seed=1"]
-    assert (found["num_units"], found["num_samples"], found["counts"]["correct"]) == (4, 140, 0)
+    assert (found["num_units"], found["num_candidates"], found["counts"]["correct"]) == (4, 140, 0)
     (curve,) = found["curves"]
     assert curve["ks"][-1] == 70
     assert found["tokens_per_s"][curve["point"]] > 0

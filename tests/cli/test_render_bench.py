@@ -170,10 +170,10 @@ def test_the_seeds_of_a_setting_may_be_one_line(render: Any) -> None:
 @pytest.mark.parametrize(
     ("counts", "words"),
     [
-        ({"num_samples": 4000}, "4,000 samples"),
-        ({"num_samples": 40, "num_cut_samples": 2}, "40 samples, 2 of them cut off"),
+        ({"num_candidates": 4000}, "4,000 samples"),
+        ({"num_candidates": 40, "num_cut": 2}, "40 samples, 2 of them cut off"),
         (
-            {"num_samples": 4000, "num_programs": 3500, "num_tried": 1200},
+            {"num_candidates": 4000, "num_programs": 3500, "num_tried": 1200},
             "4,000 samples; 3,500 programs, of which 1,200 different ones were run",
         ),
     ],

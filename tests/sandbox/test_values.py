@@ -17,8 +17,8 @@ from edgesearch.sandbox.inside import values
 from edgesearch.sandbox.inside.values import Opaque, Unspeakable
 
 SCALARS = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary() | st.complex_numbers(allow_nan=False)
-    | st.fractions() | st.decimals(allow_nan=False) | st.just(...)
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
+    | st.complex_numbers(allow_nan=False) | st.fractions() | st.decimals(allow_nan=False) | st.just(...)
 )  # fmt: skip
 HASHABLE = st.recursive(
     SCALARS,

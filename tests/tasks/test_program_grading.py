@@ -10,7 +10,8 @@ from edgesearch.sandbox.base import SandboxInfo
 from edgesearch.sandbox.trial import Trial, TrialResult
 from edgesearch.tasks import grading
 from edgesearch.tasks.base import Sample, make_sample
-from edgesearch.tasks.program_grading import PYTHON, FaultyTests, ProgramGrader, trials_of
+from edgesearch.tasks.grading import PYTHON
+from edgesearch.tasks.program_grading import FaultyTests, ProgramGrader, trials_of
 from edgesearch.types import CodeSpec
 
 

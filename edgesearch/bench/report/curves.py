@@ -8,7 +8,7 @@ differ in n alone, the widest one has the curve.
 The strategy `sample` wants all samples and chooses nothing, so those of all its seeds are one pool: 20 seeds of 50 tell
 of k up to 1,000. Where k goes further for some problems than for others, the curve ends with the fewest.
 
-Programs are chosen by their score and never by votes, so where the answers are programs there are no votes.
+Programs hardly ever agree and are chosen by their scores, so where the answers are programs no votes are told.
 
 A candidate that is not there, because the clock or an error came first, counts as one without an answer.
 

@@ -162,7 +162,7 @@ class Curve:
     coverage: tuple[Estimate, ...]
     """pass@k, unbiased."""
     majority: tuple[Estimate, ...] | None
-    """None where the answers are programs, which never vote, as of `weighted`."""
+    """None where the answers are programs, which hardly ever agree; so is `weighted`."""
     best_of_n: tuple[Estimate, ...] | None
     """None without scores."""
     weighted: tuple[Estimate, ...] | None
