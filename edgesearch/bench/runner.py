@@ -32,7 +32,7 @@ from edgesearch.bench.store import Store
 from edgesearch.bench.tally import Tally
 from edgesearch.bench.units import Group, Plan
 from edgesearch.errors import EdgesearchError
-from edgesearch.sandbox.pool import TrialPool
+from edgesearch.sandbox.pool import PoolClosed, TrialPool
 from edgesearch.tasks.grading import PYTHON
 from edgesearch.tasks.program_grading import OpenPool
 from edgesearch.verifiers.trials import Pool
@@ -73,12 +73,16 @@ class Runner:
         self._retries_errors = retries_errors
         self._clock = clock
         self._cancelled = threading.Event()
+        self._grading: Pool | None = None
+        """Where programs are run in this session."""
 
     def cancel(self) -> None:
         """Ends the run now; the units under way are not recorded. Safe from another thread and a signal handler."""
         self._cancelled.set()
         self._recorded.cancel()
         self._crew.cancel()
+        if self._grading is not None:
+            self._grading.close()  # programs that loop for ever would be waited for
 
     def events(self) -> Iterator[Event]:
         """Runs what is left to do and tells how it goes; the last event is `RunFinished`.
@@ -105,7 +109,11 @@ class Runner:
             yield tally.started()
             for crew, groups in ((self._recorded, _recorded(self._plan)), (self._crew, _drawn(self._plan))):
                 todo = Todo(self._plan, groups, done, self._clock)
-                yield from _Shift(todo, crew, store, grader, tally, self._clock).events()
+                try:
+                    yield from _Shift(todo, crew, store, grader, tally, self._clock).events()
+                except PoolClosed:
+                    if not self._cancelled.is_set():
+                        raise
             wall_s = self._plan.plan_s + self._clock() - started
             summary = tally.summary(
                 wall_s=wall_s,
@@ -120,8 +128,10 @@ class Runner:
         """Where programs are run, until the end of the session; None where no answer is one."""
         if self._plan.task.grader != PYTHON:
             return None
-        pool = self._open_pool()
+        pool = self._grading = self._open_pool()
         undo.callback(pool.close)
+        if self._cancelled.is_set():  # `cancel` may not have seen it
+            pool.close()
         return pool
 
     def _run_info(self, pool: Pool | None) -> RunInfo:

@@ -71,12 +71,13 @@ def drop_capabilities() -> None:
     _checked(_libc().capset(header, bytes(24)), "capset")
 
 
-def restrict_files(*, readable: Sequence[str] | None, writable: Sequence[str]) -> None:
+def restrict_files(*, readable: Sequence[str] | None, writable: Sequence[str], listed: Sequence[str] = ()) -> None:
     """Lets it change nothing but what is beneath some paths, and read as little; keeps it from TCP and from others.
 
     Args:
         readable: files and directories that it may read and execute; None for all there are. Missing ones are left out.
         writable: files and directories that it may change and read.
+        listed: directories beneath which it may see the names of files, as far as `readable` is given.
     """
     version = landlock_version()
     changes = _CHANGES[min(version, max(_CHANGES))]
@@ -87,9 +88,10 @@ def restrict_files(*, readable: Sequence[str] | None, writable: Sequence[str]) -
     ruleset = _syscall(_CREATE_RULESET, rules, ctypes.c_size_t(len(rules)), 0)
     for path in writable:
         _allow(ruleset, path, handled & ~(_MAKE_DEVICES | _IOCTL_DEVICE))
-    for path in readable or ():
-        if Path(path).exists():
-            _allow(ruleset, path, reads)
+    for paths, rights in ((readable or (), reads), (listed, _READ_DIRECTORY & handled)):
+        for path in paths:
+            if rights and Path(path).exists():
+                _allow(ruleset, path, rights)
     _syscall(_RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
 

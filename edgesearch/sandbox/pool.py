@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -34,6 +34,10 @@ _MAX_CPU = 3.0
 """Of a trial whose tests go on after one that was not outlived: how often its limit it may spend in all."""
 _AHEAD = 4
 """Trials taken before they can be run, for each worker."""
+
+
+class PoolClosed(UsageError):
+    """The pool was closed before or while a trial ran."""
 
 
 class TrialPool:
@@ -84,7 +88,7 @@ class TrialPool:
 
         Raises:
             SandboxUnavailable: no worker can be started any more.
-            UsageError: the pool is closed.
+            PoolClosed: the pool is closed, or `close` is called meanwhile.
         """
         self._check_open()
         known = unfit(trial)
@@ -117,7 +121,7 @@ class TrialPool:
 
         Raises:
             SandboxUnavailable: no worker can be started any more.
-            UsageError: the pool is closed.
+            PoolClosed: the pool is closed, or `close` is called meanwhile.
         """
         self._check_open()
         with self._lock:
@@ -132,6 +136,9 @@ class TrialPool:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+        except (CancelledError, RuntimeError):  # what the threads raise once `close` has ended them
+            self._check_open()
+            raise
         finally:
             for future in waiting:  # after an error or Ctrl-C none of the rest is wanted
                 future.cancel()
@@ -161,7 +168,7 @@ class TrialPool:
 
     def _check_open(self) -> None:
         if self._is_closed:
-            raise UsageError("this pool is closed; make another TrialPool")
+            raise PoolClosed("this pool is closed; make another TrialPool")
 
     def _run_from(self, trial: Trial, first: int, until_s: float) -> tuple[list[Tested], float, bool]:
         """Results of the tests from one on, as `Worker.run` has them; none where it is time to give up."""

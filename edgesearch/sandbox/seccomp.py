@@ -91,8 +91,8 @@ PLAIN: Mapping[str, tuple[int, int]] = {
 }  # fmt: skip
 """What a program that only computes may call, whatever the arguments."""
 FCNTL, IOCTL, PRLIMIT = (72, 25), (16, 29), (302, 261)
-_FCNTL_REFUSED = (8, 10, 15, 1024, 1026, 1031)
-"""F_SETOWN, F_SETSIG, F_SETOWN_EX (signals to others), F_SETLEASE, F_NOTIFY, F_SETPIPE_SZ."""
+_FCNTL_ALLOWED = (0, 1, 2, 3, 4, 1030)
+"""F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC. Others signal, lock, or leave hints on files."""
 _IOCTL_ALLOWED = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS and TIOCGWINSZ (is it a terminal?), FIONREAD, FIONBIO, FIONCLEX, FIOCLEX."""
 
@@ -129,19 +129,19 @@ def _plain_instructions(kernel_name: int, place: int) -> Iterable[bytes]:
     yield from (_jump(_EQUAL, CLONE3[place], 0, 1), _return(_FAIL | errno.ENOSYS))
     for number in sorted(call[place] for call in PLAIN.values() if call[place] != _NONE):
         yield from (_jump(_EQUAL, number, 0, 1), allow)
-    yield from _by_argument(FCNTL[place], _SECOND_ARGUMENT_AT, _FCNTL_REFUSED, refuse, allow)
-    yield from _by_argument(IOCTL[place], _SECOND_ARGUMENT_AT, _IOCTL_ALLOWED, allow, refuse)
-    yield from _by_argument(PRLIMIT[place], _FIRST_ARGUMENT_AT, (0,), allow, refuse)  # of itself
+    yield from _by_argument(FCNTL[place], _SECOND_ARGUMENT_AT, _FCNTL_ALLOWED)
+    yield from _by_argument(IOCTL[place], _SECOND_ARGUMENT_AT, _IOCTL_ALLOWED)
+    yield from _by_argument(PRLIMIT[place], _FIRST_ARGUMENT_AT, (0,))  # of itself
     yield refuse
 
 
-def _by_argument(number: int, at: int, values: Sequence[int], if_among: bytes, otherwise: bytes) -> Iterable[bytes]:
+def _by_argument(number: int, at: int, allowed: Sequence[int]) -> Iterable[bytes]:
     """Verdicts on one call, by an argument's lower half; what they compare is an int for the kernel."""
-    yield _jump(_EQUAL, number, 0, 2 * len(values) + 2)
+    yield _jump(_EQUAL, number, 0, 2 * len(allowed) + 2)
     yield _load(at)
-    for value in values:
-        yield from (_jump(_EQUAL, value, 0, 1), if_among)
-    yield otherwise
+    for value in allowed:
+        yield from (_jump(_EQUAL, value, 0, 1), _return(_ALLOW))
+    yield _return(_FAIL | errno.EPERM)
 
 
 def _same_machine(kernel_name: int) -> Iterable[bytes]:

@@ -24,7 +24,7 @@ MAX_SOURCE_BYTES = 1 * MIB
 """Of a program; a longer one fails. Tests may have `MAX_TESTS_BYTES`."""
 MAX_TESTS_BYTES = 32 * MIB
 LIMITS = Limits(
-    wall_s=120.0,
+    wall_s=45.0,
     cpu_s=6.0,
     memory_bytes=1024 * MIB,
     file_bytes=1,

@@ -16,6 +16,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 from edgesearch.errors import SandboxUnavailable
@@ -58,6 +59,7 @@ class Worker:
             )
         except OSError as error:
             raise SandboxUnavailable(f"the sandbox {tier.info.name} cannot be started: {error.strerror}") from error
+        _offer_first(self._process.pid)
         try:
             if self._receive(time.monotonic() + _START_S) != {"ready": True}:
                 raise WorkerLost
@@ -95,6 +97,8 @@ class Worker:
         reply = self._receive(until_s)
         try:
             tested = [_tested(*each) for each in reply["tested"]]
+            if not 1 <= len(tested) <= len(trial.tests) - first:
+                raise ValueError("tested")
             return tested, float(reply["cpu_s"]), reply["is_broken"] is True
         except (KeyError, TypeError, ValueError):
             raise WorkerLost from None
@@ -122,8 +126,7 @@ class Worker:
         fd = self._process.stdin.fileno()
         os.set_blocking(fd, False)
         while left:
-            if not select.select([], [fd], [], max(0.0, until_s - time.monotonic()))[1]:
-                raise WorkerLost
+            _await(fd, select.POLLOUT, until_s)
             try:
                 left = left[os.write(fd, left[:_CHUNK_BYTES]) :]
             except BlockingIOError:
@@ -145,8 +148,7 @@ class Worker:
         fd = self._process.stdout.fileno()
         found = bytearray()
         while len(found) < size:
-            if not select.select([fd], [], [], max(0.0, until_s - time.monotonic()))[0]:
-                raise WorkerLost
+            _await(fd, select.POLLIN, until_s)
             piece = os.read(fd, min(_CHUNK_BYTES, size - len(found)))
             if not piece:
                 raise WorkerLost
@@ -157,10 +159,30 @@ class Worker:
         """What it wrote on stderr before it ended."""
         assert self._process.stderr is not None
         fd = self._process.stderr.fileno()
-        if not select.select([fd], [], [], 1.0)[0]:
+        try:
+            _await(fd, select.POLLIN, time.monotonic() + 1.0)
+        except WorkerLost:
             return "it says nothing"
         lines = os.read(fd, 4096).decode(errors="replace").strip().splitlines()
         return one_line(lines[-1]) if lines else "it says nothing"
+
+
+def _offer_first(pid: int) -> None:
+    """Where memory runs out, it ends before the process that holds the models."""
+    with contextlib.suppress(OSError):  # not on Linux, or already gone
+        Path(f"/proc/{pid}/oom_score_adj").write_text("900", encoding="ascii")
+
+
+def _await(fd: int, what: int, until_s: float) -> None:
+    """Waits until a file can be written or read; by poll, since a program with many open files may have one here.
+
+    Raises:
+        WorkerLost: it cannot by then.
+    """
+    ready = select.poll()
+    ready.register(fd, what)
+    if not ready.poll(max(0.0, until_s - time.monotonic()) * 1e3):
+        raise WorkerLost
 
 
 def one_line(text: str) -> str:

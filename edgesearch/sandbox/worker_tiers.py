@@ -26,7 +26,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,9 @@ IMAGE = "python:3.11-slim"
 PACKAGES = ("numpy",)
 """What programs and tests may import beside the standard library, where it is installed."""
 _FOLDER = Path(__file__).resolve().parent
+_INSTALLED = ("site-packages", "dist-packages")
+_PYTHONS = ("/usr/lib/python3",)
+"""Where systems keep packages beside the standard library."""
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/nix/store", "/usr/share/zoneinfo")
 _DEVICES = ("/dev/null", "/dev/urandom")
 _ROOM_BYTES = 1 << 20
@@ -64,32 +67,62 @@ def environment() -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def _python(*, is_isolated: bool, readable: Sequence[str] | None, executable: str, folder: str) -> list[str]:
+def _python(
+    *,
+    is_isolated: bool,
+    executable: str,
+    folder: str,
+    readable: Sequence[str] | None = None,
+    listed: Sequence[str] = (),
+    packages: tuple[tuple[str, str], ...] = (),
+) -> list[str]:
     """An interpreter that becomes a broker and imports nothing of edgesearch but this folder."""
-    told = f"Setting({is_isolated!r}, {None if readable is None else tuple(readable)!r})"
+    told = f"{is_isolated!r}, {None if readable is None else tuple(readable)!r}, {tuple(listed)!r}, {packages!r}"
     code = (
         f"import sys; sys.path.append({os.path.dirname(folder)!r}); from sandbox.inside.broker import Setting, main; "
-        f"sys.path[-1:] = {_package_homes()!r}; main({told})"
+        f"sys.path.pop(); main(Setting({told}))"
     )
     return [executable, "-P", "-s", "-S", "-B", "-c", code]
 
 
-def _own(*, is_isolated: bool, readable: Sequence[str] | None) -> list[str]:
-    return _python(is_isolated=is_isolated, readable=readable, executable=_executable(), folder=str(_FOLDER))
+def _own(*, is_isolated: bool, readable: Sequence[str] | None = None, listed: Sequence[str] = ()) -> list[str]:
+    return _python(
+        is_isolated=is_isolated,
+        executable=_executable(),
+        folder=str(_FOLDER),
+        readable=readable,
+        listed=listed,
+        packages=_packages(),
+    )
 
 
 def _bubblewrap() -> list[str]:
-    view = [part for path in _readable() for part in ("--ro-bind-try", path, path)]
+    seen = [part for path in view().paths for part in ("--ro-bind-try", path, path)]
+    hidden = [part for path in view().hidden for part in ("--size", str(_ROOM_BYTES), "--tmpfs", path)]
+    packages = [part for path in view().packages for part in ("--ro-bind-try", path, path)]
     devices = [part for path in _DEVICES for part in ("--dev-bind", path, path)]
-    room = ["--size", str(_ROOM_BYTES), "--tmpfs", "/tmp", "--remount-ro", "/tmp", "--remount-ro", "/"]  # noqa: S108
+    room = ["--size", str(_ROOM_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 - first, since Python itself may be beneath it
+    closed = [part for path in (*view().hidden, "/tmp", "/") for part in ("--remount-ro", path)]  # noqa: S108
     # No --new-session: it is in one already, and must stay in the group of processes that is killed at its end.
     cut_off = ["--unshare-all", "--cap-drop", "ALL", "--chdir", "/"]
-    inner = _own(is_isolated=True, readable=None)
-    return [shutil.which("bwrap") or "bwrap", *cut_off, *view, *devices, *room, "--", *inner]
+    inner = _own(is_isolated=True)
+    return [
+        shutil.which("bwrap") or "bwrap",
+        *cut_off,
+        *room,
+        *seen,
+        *hidden,
+        *packages,
+        *devices,
+        *closed,
+        "--",
+        *inner,
+    ]
 
 
 def _landlock() -> list[str]:
-    return _own(is_isolated=True, readable=[*_readable(), "/dev/urandom"])
+    readable, listed = _rules()
+    return _own(is_isolated=True, readable=[*readable, "/dev/urandom"], listed=listed)
 
 
 def _container() -> list[str]:
@@ -99,12 +132,14 @@ def _container() -> list[str]:
     told = [part for name, value in environment().items() for part in ("--env", f"{name}={value}")]
     mount = ["--volume", f"{_FOLDER}:{_INSIDE}:ro"]
     image = os.environ.get("EDGESEARCH_SANDBOX_IMAGE", IMAGE)
-    inner = _python(is_isolated=True, readable=None, executable="python3", folder=_INSIDE)
+    inner = _python(is_isolated=True, executable="python3", folder=_INSIDE)
     return [engine, "run", "--rm", "--interactive", *shut, *bounds, *told, *mount, image, *inner]
 
 
 def _sandbox_exec() -> list[str]:
-    reads = " ".join(f'({"subpath" if os.path.isdir(path) else "literal"} "{path}")' for path in _readable())
+    reads = " ".join(
+        f'({"subpath" if os.path.isdir(path) else "literal"} "{path}")' for path in (*view().paths, *view().packages)
+    )
     profile = f"""(version 1)
 (deny default)
 (allow process-fork)
@@ -114,11 +149,11 @@ def _sandbox_exec() -> list[str]:
 (allow file-read* {reads} (subpath "/System/Library") (literal "/dev/urandom") (literal "/"))
 (allow file-read* file-write-data (literal "/dev/null"))
 """
-    return ["/usr/bin/sandbox-exec", "-p", profile, *_own(is_isolated=True, readable=None)]
+    return ["/usr/bin/sandbox-exec", "-p", profile, *_own(is_isolated=True)]
 
 
 def _nothing() -> list[str]:
-    return _own(is_isolated=False, readable=None)
+    return _own(is_isolated=False)
 
 
 def _has_filter() -> bool:
@@ -145,30 +180,78 @@ def _executable() -> str:
     return os.path.realpath(sys.executable)
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What of the disk a worker sees."""
+
+    paths: tuple[str, ...]
+    """Files and directories, with all that is beneath them but for what is hidden."""
+    hidden: tuple[str, ...]
+    """Directories beneath those: what is installed there is no part of Python, and may hold anything."""
+    packages: tuple[str, ...]
+    """Directories of the packages that may be imported; may lie in a hidden one."""
+
+
 @functools.cache
-def _readable() -> tuple[str, ...]:
-    """What an interpreter needs of the disk, and the packages that it may import; no home, no data, no settings."""
-    paths = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysconfig.get_config_var("LIBDIR") or ""]
-    stdlib = os.path.join(sys.base_prefix, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}")
-    found = [_executable(), stdlib, *paths, *_SYSTEM, str(_FOLDER), *_package_paths()]
-    real = dict.fromkeys(path for path in found if path and os.path.exists(path))
-    return tuple(real)
+def view() -> View:
+    """What an interpreter needs, and the packages; no home, no data, no settings, nothing else that is installed."""
+    stdlib = os.path.dirname(os.__file__)
+    libraries = _libraries(sysconfig.get_config_var("LIBDIR") or "")
+    found = [_executable(), stdlib, *libraries, *_SYSTEM, str(_FOLDER)]
+    # Both ways to name it: an interpreter is often reached over a link, and asks for its files by their real places.
+    paths = _there(each for path in found for each in (path, os.path.realpath(path)))
+    hidden = (os.path.join(path, name) for path in (*paths, *_PYTHONS) for name in _INSTALLED)
+    return View(paths, _there(hidden), _there(_package_paths()))
+
+
+def _libraries(folder: str) -> list[str]:
+    """Shared libraries beside the interpreter, such as its own; not the folder, which holds all that is installed."""
+    if folder in _SYSTEM or not os.path.isdir(folder):
+        return []
+    return [entry.path for entry in os.scandir(folder) if ".so" in entry.name or entry.name.endswith(".dylib")]
+
+
+def _there(paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(path for path in paths if os.path.exists(path)))
+
+
+def _rules() -> tuple[list[str], list[str]]:
+    """The view as Landlock can say it, which cannot hide: what may be read, and directories that may only be listed."""
+    readable, listed = [*view().packages], []
+    for path in view().paths:
+        inside = [each for each in view().hidden if Path(each).is_relative_to(path)]
+        more, directories = _around(path, inside)
+        readable += more
+        listed += directories
+    return readable, listed
+
+
+def _around(path: str, hidden: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A path without what is hidden beneath it: what may be read, and directories on the way that may be listed."""
+    if not hidden:
+        return [path], []
+    readable: list[str] = []
+    listed = [path]
+    for entry in os.scandir(path):
+        if entry.path in hidden:
+            continue
+        inside = [each for each in hidden if Path(each).is_relative_to(entry.path)]
+        more, directories = _around(entry.path, inside)
+        readable += more
+        listed += directories
+    return readable, listed
+
+
+@functools.cache
+def _packages() -> tuple[tuple[str, str], ...]:
+    """Names and folders of the packages that are installed."""
+    specs = {name: importlib.util.find_spec(name) for name in PACKAGES}
+    return tuple((name, os.path.dirname(spec.origin)) for name, spec in specs.items() if spec and spec.origin)
 
 
 def _package_paths() -> list[str]:
-    """Folders of the packages, and of the libraries that came with them."""
-    found = []
-    for name in PACKAGES:
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.origin is not None:
-            folder = os.path.dirname(spec.origin)
-            found += [folder, f"{folder}.libs"]
-    return found
-
-
-def _package_homes() -> list[str]:
-    """Where Python looks for them."""
-    return list(dict.fromkeys(os.path.dirname(path) for path in _package_paths()))
+    """Their folders, and those of the libraries that came with them."""
+    return [path for _, folder in _packages() for path in (folder, f"{folder}.libs")]
 
 
 WORKER_TIERS: dict[str, WorkerTier] = {

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
+from interruptible import hear_interrupts
 
 Run = Callable[..., Result]
 
@@ -183,3 +191,92 @@ def test_a_run_of_other_flags_does_not_go_on_with_the_store(run: Run) -> None:
     result = run(*RECORDED, "--n", "5")
     assert result.exit_code == 2
     assert "grid[0].n in the recipe was 4, and is 5" in error_of(result)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent the POSIX way")
+def test_ctrl_c_ends_the_grading_of_programs_that_loop_for_ever(folder: Path, run: Run) -> None:
+    rows = [json.loads(line) for line in (folder / "task.jsonl").read_text(encoding="utf-8").splitlines()[:2]]
+    _write(folder / "task.jsonl", rows)
+    sleeps = [f"    import time\n    time.sleep({1000 + number})\n" for number in range(20)]
+    texts = {rows[0]["task_id"]: PROGRAMS, rows[1]["task_id"]: sleeps}
+    _write(
+        folder / "samples.jsonl",
+        [
+            {"task_id": name, "sample_idx": number, "completion": text}
+            for name, each in texts.items()
+            for number, text in enumerate(each)
+        ],
+    )
+    command = [str(Path(sys.executable).with_name("edgesearch")), *RECORDED, "--n", "20"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": hear_interrupts}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        assert process.stderr is not None
+        while "1 of 2 units" not in process.stderr.readline():
+            assert process.poll() is None
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)  # one such program alone is waited for twice as long
+    assert process.returncode == 130
+    assert "Interrupted: 1 of 2 units are kept" in stderr
+    assert "Traceback" not in stderr
+    assert run("bench", "export", "humaneval.sqlite", "--jsonl", "kept.jsonl").stdout == "kept.jsonl: 1 rows\n"
+
+
+class _Writer(BaseHTTPRequestHandler):
+    """Writes right and wrong programs: fenced by the chat API, bodies by the other."""
+
+    def log_message(self, *_args: object) -> None:
+        """Says nothing."""
+
+    def do_GET(self) -> None:
+        self._send({"object": "list", "data": [{"id": "model"}]})
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = "    return 2 * x\n" if asked["seed"] % 2 else "    return x\n"
+        choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", "text": f"{body}\nprint(1)\n"}
+        if "messages" in asked:
+            choice["message"] = {"content": f"So:\n\n```python\ndef double(x):\n{body}```\n"}
+        _asked.append(asked)
+        self._send({"choices": [choice], "usage": {"prompt_tokens": 20, "completion_tokens": 10}})
+
+    def _send(self, found: object) -> None:
+        sent = json.dumps(found).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(sent)))
+        self.end_headers()
+        self.wfile.write(sent)
+
+
+_asked: list[dict[str, Any]] = []
+"""What the server was asked in this test."""
+
+
+@pytest.mark.parametrize("flags", [("--mode", "chat"), ("--prompt", "plain-1")], ids=["chat", "plain"])
+def test_a_server_writes_programs_that_are_graded(run: Run, folder: Path, flags: tuple[str, ...]) -> None:
+    rows = (folder / "task.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "task.jsonl").write_text("".join(rows[:2]), encoding="utf-8")
+    _asked.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Writer)
+    server.daemon_threads = True
+    url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        drawn = ("--endpoint", url, "--model", "model", "--n", "12", "--data", "task.jsonl")
+        result = run("bench", "run", "humaneval", *drawn, *flags, "--json", "--no-progress")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert (found["num_candidates"], found["num_programs"], found["num_tried_programs"]) == (24, 24, 4)
+    at = dict(zip(found["curves"][0]["ks"], found["curves"][0]["coverage"], strict=True))
+    assert 0 < at[1]["value"] < 1
+    assert at[12]["value"] == 1
+    if "plain-1" in flags:
+        assert any(each.get("prompt", "").rstrip() == PROMPT.rstrip() for each in _asked)
+    report = run("bench", "report", "humaneval.sqlite", "--html", "report.html")
+    assert report.exit_code == 0
+    assert "Traceback" not in report.stderr

@@ -83,6 +83,8 @@ def test_a_program_that_only_computes_may_make_exactly_the_calls_of_the_list(
         ("fcntl", (3, 8), EPERM),  # F_SETOWN: signals to others
         ("fcntl", (3, 2**32 + 8), EPERM),  # the kernel reads the lower half
         ("fcntl", (3, 10), EPERM),
+        ("fcntl", (3, 1036), EPERM),  # F_SET_RW_HINT: stays with a file that can only be read
+        ("fcntl", (3, 4), ALLOW),  # F_SETFL
         ("fcntl", (3, 15), EPERM),
         ("ioctl", (1, 0x5401), ALLOW),  # TCGETS
         ("ioctl", (1, 0x5412), EPERM),  # TIOCSTI: types into a terminal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -49,12 +50,90 @@ def test_no_tier_lets_a_home_or_the_temporary_folder_in(name: str) -> None:
 
 
 def test_what_can_be_read_is_python_its_libraries_and_numpy_alone() -> None:
-    readable = worker_tiers._readable()
+    view = worker_tiers.view()
+    readable = (*view.paths, *view.packages)
     assert os.path.realpath(sys.executable) in readable
     assert os.path.dirname(os.__file__) in readable
     assert not any(Path.home() == Path(path) for path in readable)
     assert not any(path.endswith("edgesearch") for path in readable)
     assert any(path.endswith(os.path.join("edgesearch", "sandbox")) for path in readable)
+
+
+@pytest.mark.parametrize("name", ISOLATING)
+def test_nothing_that_is_installed_beside_python_can_be_read_or_imported_but_numpy(name: str) -> None:
+    """Installed packages may bring data sets with them, and grades must not depend on what is there."""
+    program = """
+import importlib, os
+def found(names, paths):
+    seen = []
+    for each in names:
+        try: importlib.import_module(each); seen.append(each)
+        except ImportError: pass
+    for path in paths:
+        try: open(path).close(); seen.append(path)
+        except OSError: pass
+    return seen
+"""
+    wanted = (["pytest", "click", "numpy"], [pytest.__file__, os.__file__])
+    worker = Worker(working(name))
+    try:
+        test = f"assert found(*{wanted!r}) == ['numpy', {os.__file__!r}]"
+        tested, _, _ = worker.run(Trial(program, ("found",), (test,)), 0, QUICK)
+    finally:
+        worker.close()
+    assert tested[0].status == "passed", tested[0].reason
+
+
+def test_a_worker_starts_though_its_parent_has_many_files_open(tmp_path: Path) -> None:
+    import resource
+
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 1300:
+        pytest.skip("so many files may not be open here")
+    with contextlib.ExitStack() as files:
+        for number in range(1100):
+            files.enter_context((tmp_path / str(number)).open("w"))
+        worker = Worker(working(next(each for each in ISOLATING if probe.flaw_for_programs(each) is None)))
+        try:
+            tested, _, _ = worker.run(Trial("def f(): return 1\n", ("f",), ("assert f() == 1",)), 0, QUICK)
+        finally:
+            worker.close()
+    assert tested[0].status == "passed"
+
+
+@pytest.mark.parametrize("name", ISOLATING)
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b'{"end": true}',
+        b'{"test": 0, "status": "passed", "reason": ""}',
+        b'{"test": 0, "status": "splendid", "reason": ""}',
+    ],
+    ids=["an end", "more results than tests", "no status"],
+)
+def test_a_test_that_forges_results_gets_no_more_than_there_are_tests(name: str, forged: bytes) -> None:
+    """Tests may be a model's, too: what they tell must not upset who asked."""
+    frame = len(forged).to_bytes(4, "big") + forged
+    hostile = f"f()\nimport os\nfor fd in range(3, 12):\n  try: os.write(fd, {frame!r} * 5)\n  except OSError: pass\n"
+    worker = Worker(working(name))
+    try:
+        tested, _, _ = worker.run(Trial("def f(): return 1\n", ("f",), (hostile, "assert f() == 2")), 0, QUICK)
+    except WorkerLost:
+        return  # it may end its worker: the pool starts another, and takes the program for failed
+    finally:
+        worker.close()
+    assert 1 <= len(tested) <= 2
+
+
+def test_a_program_that_sleeps_whenever_the_kernel_looks_is_failed_by_what_it_used() -> None:
+    """The kernel's limit of processor time counts in ticks; what is reported at the end does not."""
+    from edgesearch.sandbox.inside import broker
+
+    trial = broker._Trial({"bounds": [1], "tests": ["t"]}, None, None)  # type: ignore[arg-type]
+    trial._tested = [["passed", ""]]
+    trial._correct({"cpu_s": 1.4, "ended": -9})
+    assert trial._tested == [["passed", ""]]
+    trial._correct({"cpu_s": 3.4, "ended": -9})
+    assert trial._tested == [["failed", "it used 3.4 s of processor time"]]
 
 
 def test_a_container_has_no_network_no_writable_disk_and_downloads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

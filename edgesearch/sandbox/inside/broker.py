@@ -27,9 +27,16 @@ from typing import Any, NoReturn
 from .. import kernel, seccomp
 from . import candidate, frames, tester, zygote
 from .confine import Walls
+from .packages import PackageFinder
 
 MAX_TRIAL_BYTES = 512 << 20
 _MAX_TOLD_BYTES = 16_384
+_MAX_REASON = 1_200
+_STATUSES = ("passed", "failed", "error")
+_OWN_BYTES = 4 << 30
+"""Of address space: a broker that would need more ends, and the trial with it."""
+_MOST_CPU = 1.5
+"""How often its limit of processor time a program may turn out to have used: the kernel's limit counts in ticks."""
 _NEARLY = 0.8
 """Share of the limit of processor time from which on an end by signal 9 is by it: the kernel counts in two ways."""
 _TO_END_S = 5.0
@@ -45,6 +52,10 @@ class Setting:
     """No only where a user asked for no sandbox."""
     readable: tuple[str, ...] | None = None
     """Paths to which Landlock keeps it; None where something else does."""
+    listed: tuple[str, ...] = ()
+    """Directories of which it may know the names in them besides."""
+    packages: tuple[tuple[str, str], ...] = ()
+    """Names and folders of what may be imported beside the standard library."""
 
 
 class Lost(Exception):
@@ -103,6 +114,7 @@ def main(setting: Setting) -> NoReturn:
     plain = seccomp.build_plain() if setting.is_isolated and sys.platform == "linux" else b""
     _give_up(setting)
     walls = Walls(plain, setting.is_isolated)
+    sys.meta_path.append(PackageFinder(dict(setting.packages)))
     zygote.import_usual()
     programs = Forker(lambda files: candidate.serve(files[0]), walls)
     tests = Forker(lambda files: tester.serve(files[0], files[1]), walls, [programs])
@@ -116,6 +128,9 @@ def main(setting: Setting) -> NoReturn:
 
 def _give_up(setting: Setting) -> None:
     """What it needs no more, and no child may have."""
+    import resource  # not on Windows
+
+    resource.setrlimit(resource.RLIMIT_AS, (_OWN_BYTES, _OWN_BYTES))
     if sys.platform != "linux":
         return
     kernel.hide_memory()
@@ -124,7 +139,7 @@ def _give_up(setting: Setting) -> None:
     kernel.keep_privileges_out()
     kernel.drop_capabilities()
     if setting.readable is not None:
-        kernel.restrict_files(readable=setting.readable, writable=[os.devnull])
+        kernel.restrict_files(readable=setting.readable, listed=setting.listed, writable=[os.devnull])
     refused = seccomp.build(seccomp.ESCAPES, seccomp.METADATA, seccomp.LASTING)
     if refused:
         kernel.filter_calls(refused)
@@ -150,6 +165,7 @@ class _Trial:
             os.close(told)
         test_end, program_end = self._tests.end(), self._programs.end()
         is_broken = self._explain(is_late, program_end, test_end)
+        self._correct(program_end)
         return {"tested": self._tested, "cpu_s": program_end["cpu_s"], "is_broken": is_broken}
 
     def _start(self) -> int:
@@ -177,6 +193,8 @@ class _Trial:
         """Takes what the tests tell until they are done or gone; whether that was in time."""
         until = time.monotonic() + self._job["wall_s"]
         while not self._is_done:
+            if time.monotonic() >= until:
+                return False
             ready, _, _ = select.select([told, _IN], [], [], max(0.0, until - time.monotonic()))
             if _IN in ready:  # nothing may come before the result has gone out: it has ended
                 os._exit(0)
@@ -186,17 +204,21 @@ class _Trial:
                 self._take(frames.receive(told, _MAX_TOLD_BYTES, until_s=until))
             except frames.TooLate:
                 return False
-            except (frames.FrameError, KeyError, TypeError):  # gone, or not ours any more
+            except (frames.FrameError, KeyError, TypeError, ValueError):  # gone, or not ours any more
                 return True
         return True
 
     def _take(self, message: dict[str, Any]) -> None:
         if "end" in message:
-            self._is_done = True
+            self._is_done = len(self._tested) == len(self._job["tests"])
+            if not self._is_done:
+                raise ValueError("it ends before its tests do")
         elif "called" in message:
             self._called = message["test"]
         else:
-            self._tested.append([str(message["status"]), str(message["reason"])])
+            if message["status"] not in _STATUSES or len(self._tested) >= len(self._job["tests"]):
+                raise ValueError("no result of one of the tests")
+            self._tested.append([message["status"], str(message["reason"])[:_MAX_REASON]])
             self._is_done = self._job["ends_early"] and message["status"] != "passed"
 
     def _explain(self, is_late: bool, program_end: dict[str, Any], test_end: dict[str, Any]) -> bool:
@@ -207,7 +229,7 @@ class _Trial:
             del self._tested[broken + 1 :]  # they had no program to call any more
             self._tested[broken][1] = _how(program_end, cpu_s)
             return True
-        if self._is_done:
+        if self._is_done or len(self._tested) == len(self._job["tests"]):
             return False
         is_called = self._called == len(self._tested)
         if is_late:
@@ -218,6 +240,12 @@ class _Trial:
             reason = f"the test ends before it calls the program: {_ending(test_end, cpu_s)}"
         self._tested.append(["failed" if is_called else "error", reason])
         return True
+
+    def _correct(self, program_end: dict[str, Any]) -> None:
+        """Fails a program that got past the kernel's limit, by sleeping whenever that is looked at."""
+        used_s = program_end["cpu_s"]
+        if used_s > _MOST_CPU * self._job["bounds"][0] and self._tested and self._tested[-1][0] == "passed":
+            self._tested[-1] = ["failed", f"it used {used_s:.1f} s of processor time"]
 
 
 def _how(end: dict[str, Any], cpu_s: int) -> str:

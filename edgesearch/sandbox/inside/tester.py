@@ -51,6 +51,7 @@ class Program:
             began: is told of the first call after each `forget`.
         """
         self._fd, self._began = fd, began
+        self._has_answered = False
         self._num_calls = 0
         self.is_called = False
         """Whether the test that runs has called a function."""
@@ -79,8 +80,8 @@ class Program:
 
     def _request(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> bytes:
         """The call as a message; what cannot be sent is the program's own where it has answered before."""
-        is_first, self.is_called = not self.is_called, True
-        if is_first:
+        if not self.is_called:
+            self.is_called = True
             self._began()
         self._num_calls += 1
         head = b'{"id": %d, "name": %s, "args": ' % (self._num_calls, json.dumps(name).encode("ascii"))
@@ -89,10 +90,10 @@ class Program:
         except values.NoValue as error:
             raise _unsent(True, str(error)) from None
         except values.Unspeakable as error:
-            raise _unsent(is_first, str(error)) from None
+            raise _unsent(not self._has_answered, str(error)) from None
         request = head + spelled[0] + b', "kwargs": ' + spelled[1] + b"}"
         if len(request) > MAX_CALL_BYTES:
-            raise _unsent(is_first, "it is too large")
+            raise _unsent(not self._has_answered, "it is too large")
         return request
 
     def _answered(self, request: bytes) -> Any:
@@ -101,6 +102,7 @@ class Program:
             reply = frames.receive(self._fd, MAX_REPLY_BYTES)
         except (frames.FrameError, OSError) as error:
             raise ProgramFailed("it returned too much" if str(error) == "too large" else ENDED) from None
+        self._has_answered = True
         return _result(reply, self._num_calls)
 
 
