@@ -316,7 +316,8 @@ class Driver:
                 wave.nodes.add(prompt.id)
             except ContextOverflow as error:
                 unopened.add(prompt.id)
-                running.warnings.setdefault(f"a solution was not revised, since it did not fit: {error}")
+                what = "a request for tests" if prompt.asks_tests else "a solution was not revised, since it"
+                running.warnings.setdefault(f"{what} did not fit: {error}")
         return unopened
 
     def _start(self, running: RunningJob, wave: RunningWave, beam: Beam, request: Expand) -> Draft:
@@ -378,14 +379,14 @@ class Driver:
             self._take_lane(running, beam)
             return
         if wave.is_over or running.is_closing:
-            running.partial.append(beam)
+            self._set_aside(running, beam)
             wave.nodes.add(beam.node)
             return
         if beam.steps and beam.is_alive and (not drafted.steps or running.is_forced):
             beam = truncated(beam)
         place = wave.slots.pop(drafted.draft.id)
         if not beam.steps:  # no room for even one token of it
-            running.partial.append(beam)
+            self._set_aside(running, beam)
         elif beam.is_alive:
             wave.nodes.add(beam.node)
             wave.seeds[beam.node] = drafted.draft.seed
@@ -416,8 +417,8 @@ class Driver:
 
     def _ended(self, running: RunningJob, wave: RunningWave, beam: Beam) -> Beam:
         """A beam left the frontier: it is a candidate from now on, if it is no mere rollout."""
-        if wave.is_rollout and not beam.proof:
-            running.partial.append(beam)
+        if beam.prompt.asks_tests or (wave.is_rollout and not beam.proof):
+            self._set_aside(running, beam)
             return beam
         self._finish(running, wave, beam)
         self._count(running, beam)
@@ -427,6 +428,13 @@ class Driver:
                 self._owners.pop(lane.id, None)
                 self._book(running, drafted)
         return beam
+
+    def _set_aside(self, running: RunningJob, beam: Beam) -> None:
+        """Keeps what is no candidate: as one for want of others, but tests only for the verifier to judge by."""
+        if not beam.prompt.asks_tests:
+            running.partial.append(beam)
+        elif running.is_scored and beam.steps:
+            running.unjudged.setdefault(self._judging.key(beam), beam)
 
     def _finish(self, running: RunningJob, wave: RunningWave | None, beam: Beam) -> None:
         """Books a candidate, and that it waits for its score if it is to have one."""
@@ -653,7 +661,9 @@ class Driver:
         if running.fallback is not None:
             candidates.append(self._candidate(running, running.fallback))
         grown = [beam for wave in running.waves for beam in (*wave.grown, *wave.frontier)]
-        unfinished = {beam.node: beam for beam in (*running.partial, *grown) if beam.steps}
+        unfinished = {
+            beam.node: beam for beam in (*running.partial, *grown) if beam.steps and not beam.prompt.asks_tests
+        }
         return _weighed(running.job, candidates + [self._candidate(running, beam) for beam in unfinished.values()])
 
     def _candidate(self, running: RunningJob, beam: Beam) -> Candidate:

@@ -312,7 +312,8 @@ def final_s(deadline: Deadline) -> float:
 
 def rebased(beam: Beam, root: Prompt) -> Beam:
     """A finished beam of another prompt (a revision) as one of the problem's own, so that it can be compared."""
-    return beam if beam.is_alive or beam.prompt.id == root.id else Beam(root, beam.steps)
+    is_other = beam.prompt.id != root.id and not beam.prompt.asks_tests
+    return Beam(root, beam.steps) if is_other and not beam.is_alive else beam
 
 
 def truncated(beam: Beam) -> Beam:

@@ -13,7 +13,7 @@ second), 116 (both), 148 (its second); they stay, since the solver is told so to
 docstrings show no examples, are read as well.
 
 Prompts: `code-1` for models that follow instructions; `plain-1` for base models behind a completions endpoint with a
-plain template: the prompt is then the prefix, its blank ends cut, and the completion its body, which ends at the next
+plain template: the prompt is then the prefix and a blank line, and the completion its body, which ends at the next
 line without indentation (edgesearch/program.py cuts it there).
 
 The reference solutions are for checks of the data alone (`references`); no search sees them.
