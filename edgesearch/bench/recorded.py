@@ -78,7 +78,8 @@ class Recording:
         """
         for cell in cells:
             for sample in task.samples:
-                self._check_sample(sample, cell)
+                if not sample.fault:
+                    self._check_sample(sample, cell)
 
     def of(self, sample: Sample) -> tuple[Completion, ...]:
         """The completions of a sample; the id of one that asks for a program may be spelled as other publishers do."""

@@ -105,8 +105,9 @@ class Runner:
             if self._retries_errors:
                 store.forget_errors()
             tally = Tally(self._plan, self._path, store.counts())
-            done = store.done_keys()
+            done = set(store.done_keys())
             yield tally.started()
+            yield from self._tell_faulty(done, store, tally)
             for crew, groups in ((self._recorded, _recorded(self._plan)), (self._crew, _drawn(self._plan))):
                 todo = Todo(self._plan, groups, done, self._clock)
                 try:
@@ -123,6 +124,16 @@ class Runner:
             )
             summary = dataclasses.replace(summary, num_programs=grader.num_programs, num_tried=grader.num_tried)
         yield RunFinished(summary)
+
+    def _tell_faulty(self, done: set[str], store: Store, tally: Tally) -> Iterator[Event]:
+        """Books an error for each unit whose sample can be neither asked nor graded."""
+        for unit in [unit for group in self._plan.groups for unit in self._plan.units(group, done)]:
+            if unit.sample.fault:
+                now_s = time.time()
+                outcome = failed(unit, unit.sample.fault, started_s=now_s, ended_s=now_s)
+                store.add(outcome)
+                done.add(unit.key)
+                yield tally.done(outcome, 0.0)
 
     def _pool(self, undo: ExitStack) -> Pool | None:
         """Where programs are run, until the end of the session; None where no answer is one."""

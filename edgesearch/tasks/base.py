@@ -55,6 +55,8 @@ class Sample:
     """The problem as the data word it, without instruction; a grader that computes from the problem reads this."""
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Level, subject and the like, for tables; no search sees it."""
+    fault: str = ""
+    """Why it can be neither asked nor graded, so that its outcome is an error; empty where it can."""
 
     def __post_init__(self) -> None:
         _check_id(self.id)

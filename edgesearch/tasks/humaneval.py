@@ -27,7 +27,7 @@ same as data/HumanEval.jsonl.gz.
 from edgesearch.hub import HubFile
 from edgesearch.tasks.base import Definition, HubData, Options, Task
 from edgesearch.tasks.loading import load_references, load_rows
-from edgesearch.tasks.python_code import GRADER, PROMPT, of_signature, reference
+from edgesearch.tasks.python_code import GRADER, PROMPT, of_signature, reference, stand_in
 
 DEFINITION = Definition(
     name="humaneval",
@@ -51,7 +51,7 @@ DEFINITION = Definition(
 
 def load(options: Options) -> Task:
     """HumanEval; see `edgesearch.tasks.base.Loader`."""
-    return load_rows(DEFINITION, options, lambda row, _split: of_signature(row))
+    return load_rows(DEFINITION, options, lambda row, _split: of_signature(row), stand_in)
 
 
 def references(options: Options) -> dict[str, str]:

@@ -15,7 +15,7 @@ Source: Liu et al. 2023, arXiv 2305.01210. Hub: evalplus/humanevalplus, Apache-2
 from edgesearch.hub import HubFile
 from edgesearch.tasks.base import Definition, HubData, Options, Task
 from edgesearch.tasks.loading import load_references, load_rows
-from edgesearch.tasks.python_code import GRADER, PROMPT, of_signature, reference
+from edgesearch.tasks.python_code import GRADER, PROMPT, of_signature, reference, stand_in
 
 DEFINITION = Definition(
     name="humaneval_plus",
@@ -39,7 +39,7 @@ DEFINITION = Definition(
 
 def load(options: Options) -> Task:
     """HumanEval+; see `edgesearch.tasks.base.Loader`."""
-    return load_rows(DEFINITION, options, lambda row, _split: of_signature(row))
+    return load_rows(DEFINITION, options, lambda row, _split: of_signature(row), stand_in)
 
 
 def references(options: Options) -> dict[str, str]:

@@ -19,20 +19,30 @@ from edgesearch.tasks.prompts import TaskPrompt, prompt
 from edgesearch.tasks.rows import Row, check_file, listed, parquet_reader, read_rows
 
 
-def load_rows(definition: Definition, options: Options, parse: Callable[[Row, str], Sample | None]) -> Task:
+def load_rows(
+    definition: Definition,
+    options: Options,
+    parse: Callable[[Row, str], Sample | None],
+    stand_in: Callable[[Row, str], Sample] | None = None,
+) -> Task:
     """The task whose samples are rows of a data file, local or on the hub.
 
     Args:
         definition: what the task is.
         options: what the user wants of it.
         parse: makes a row of a split a sample; None where the row belongs to another split.
+        stand_in: makes a row that is no sample one whose outcome is an error, of the row and why; by default such a row
+            is an error of the whole task. Where no row is a sample it is that in any case.
 
     Raises:
         UsageError, ModelNotFound, IntegrityError, EdgesearchError: see `Loader`.
     """
     split = chosen_split(definition, options)
     paths, source = _places(definition, options, split)
-    return build(definition, options, source, _parsed(paths, split, parse))
+    samples = _parsed(paths, split, parse, stand_in)
+    if all(sample.fault for sample in samples):
+        raise UsageError(samples[0].fault)
+    return build(definition, options, source, samples)
 
 
 def load_references(
@@ -115,14 +125,21 @@ def _of_ids(samples: Sequence[Sample], ids: Sequence[str]) -> list[Sample]:
     return [sample for sample in samples if sample.id in ids]
 
 
-def _parsed(paths: Sequence[Path], split: str, parse: Callable[[Row, str], Sample | None]) -> list[Sample]:
+def _parsed(
+    paths: Sequence[Path],
+    split: str,
+    parse: Callable[[Row, str], Sample | None],
+    stand_in: Callable[[Row, str], Sample] | None,
+) -> list[Sample]:
     places: dict[str, str] = {}
     samples: list[Sample] = []
     for row in (row for path in paths for row in read_rows(path)):
         try:
             sample = parse(row, split)
         except UsageError as error:
-            raise UsageError(f"{row.where}: {error}") from error
+            if stand_in is None:
+                raise UsageError(f"{row.where}: {error}") from error
+            sample = stand_in(row, f"{row.where}: {error}")
         if sample is None:
             continue
         if sample.id in places:

@@ -28,7 +28,7 @@ import re
 from edgesearch.hub import HubFile
 from edgesearch.tasks.base import Definition, HubData, Options, Sample, Task
 from edgesearch.tasks.loading import load_references, load_rows
-from edgesearch.tasks.python_code import GRADER, PROMPT, of_description, reference
+from edgesearch.tasks.python_code import GRADER, PROMPT, of_description, reference, stand_in
 from edgesearch.tasks.rows import Row
 
 _LAST_OF_SPLIT = {"prompt": 10, "test": 510, "validation": 600, "train": 974}
@@ -70,7 +70,7 @@ DEFINITION = Definition(
 
 def load(options: Options) -> Task:
     """MBPP; see `edgesearch.tasks.base.Loader`."""
-    return load_rows(DEFINITION, options, _sample)
+    return load_rows(DEFINITION, options, _sample, stand_in)
 
 
 def references(options: Options) -> dict[str, str]:

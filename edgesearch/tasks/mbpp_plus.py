@@ -16,7 +16,7 @@ Source: Liu et al. 2023, arXiv 2305.01210. Hub: evalplus/mbppplus, Apache-2.0; 3
 from edgesearch.hub import HubFile
 from edgesearch.tasks.base import Definition, HubData, Options, Task
 from edgesearch.tasks.loading import load_references, load_rows
-from edgesearch.tasks.python_code import GRADER, PROMPT, of_description, reference
+from edgesearch.tasks.python_code import GRADER, PROMPT, of_description, reference, stand_in
 
 DEFINITION = Definition(
     name="mbpp_plus",
@@ -40,7 +40,7 @@ DEFINITION = Definition(
 
 def load(options: Options) -> Task:
     """MBPP+; see `edgesearch.tasks.base.Loader`."""
-    return load_rows(DEFINITION, options, lambda row, _split: of_description(row))
+    return load_rows(DEFINITION, options, lambda row, _split: of_description(row), stand_in)
 
 
 def references(options: Options) -> dict[str, str]:

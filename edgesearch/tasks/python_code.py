@@ -13,7 +13,8 @@ The prefix is what a base model goes on from, so it is the whole question under 
 the target and nothing else; the reference solution is read here too, but only names are taken from it. `reference`
 gives it to whoever checks the data.
 
-A test that no Python can read stays in the task: its grade is an error of that problem. What is changed in tests:
+A row that lacks a field, and a test that no Python can read, stay in the task: the outcome of that problem is an error
+that says why. What is changed in tests:
 MBPP's `check(candidate)` without use of its argument (CodeT's copy) becomes its asserts, since one problem's own
 function is called check; a module of the standard library that they use and forget gets its import; and evalplus's use
 of numpy, which is one comparison of nested floats, is written out (`_NUMPY`), so that tests need nothing installed.
@@ -26,6 +27,7 @@ import builtins
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from edgesearch.errors import UsageError
 from edgesearch.tasks.base import Sample, make_sample
@@ -96,6 +98,16 @@ def of_description(row: Row) -> Sample:
         (_complete(setup + listed[0].strip()),),
         _complete(hidden),
     )
+
+
+def stand_in(row: Row, fault: str) -> Sample:
+    """In place of a row that is no sample: by its id where it has one, with nothing to ask."""
+    try:
+        sample_id = published_id(row.spelled("task_id"))
+    except UsageError:
+        sample_id = f"record {row.number}"
+    nothing = "this record cannot be used"
+    return replace(make_sample(sample_id, nothing, nothing, code=CodeSpec(("unknown",))), fault=fault)
 
 
 def reference(row: Row) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from bench_runs import outcomes, run, write_recipe
-from code_runs import BROKEN, DOUBLE, NEGATE, TASK, FakePool, write_code_task, write_programs
+from code_runs import BROKEN, DOUBLE, NEGATE, ROWS, TASK, FakePool, write_code_task, write_programs
 
 from edgesearch.bench.events import EngineLoading, UnitDone
 from edgesearch.bench.records import Outcome
@@ -130,3 +130,16 @@ def test_a_task_of_answers_asks_for_no_sandbox(tmp_path: Path):
     path = write_recipe(tmp_path, body + "budget_s = 60.0\n", task='name = "arithmetic"\nlimit = 1')
     _, summary = run(path, tmp_path / "run.sqlite", open_pool=none_here)
     assert (summary.num_left, summary.num_programs) == (0, 0)
+
+
+def test_a_record_that_lacks_a_field_is_an_error_of_its_problem_alone_and_needs_no_samples(tmp_path: Path):
+    path = recipe(tmp_path, 2)
+    write_code_task(tmp_path, [*ROWS[:2], {"task_id": "HumanEval/7", "prompt": "def f(x):\n"}])
+    write_programs(tmp_path, {DOUBLE: ["RIGHT"] * 2, NEGATE: ["    return -x\n"] * 2})
+    run(path, tmp_path / "run.sqlite", open_pool=FakePool)
+    found = by_id(tmp_path / "run.sqlite")
+    assert found["HumanEval/7"].status == "error"
+    assert (found["HumanEval/7"].error or "").startswith("line 3 of task.jsonl: there is no field 'entry_point'")
+    assert {found[DOUBLE].status, found[NEGATE].status} <= {"correct", "wrong", "unanswered"}
+    _, again = run(path, tmp_path / "run.sqlite", open_pool=FakePool)
+    assert (again.num_run, again.num_left) == (0, 0)

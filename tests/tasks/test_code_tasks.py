@@ -352,6 +352,17 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path: Path, mon
             tasks.load("mbpp", data=tmp_path / name)
 
 
+def test_a_row_that_cannot_be_used_among_others_stays_with_what_is_wrong_with_it(tmp_path: Path) -> None:
+    bad = [HUMANEVAL | {"task_id": "HumanEval/900", "test": None}, {"prompt": 3}]
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [HUMANEVAL, *bad]))
+    sound, *faulty = tasks.load("humaneval", data=path).samples
+    assert sound.fault == ""
+    assert [sample.id for sample in faulty] == ["HumanEval/900", "record 3"]
+    assert faulty[0].fault.startswith("line 2 of x.jsonl: there is no field 'test'")
+    assert "line 3 of x.jsonl" in faulty[1].fault
+
+
 @pytest.mark.parametrize(
     ("name", "record", "message"),
     [
