@@ -215,6 +215,7 @@ def _there(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path in paths if os.path.exists(path)))
 
 
+@functools.cache
 def _rules() -> tuple[list[str], list[str]]:
     """The view as Landlock can say it, which cannot hide: what may be read, and directories that may only be listed."""
     readable, listed = [*view().packages], []
