@@ -41,6 +41,8 @@ from edgesearch.sandbox.trial import TrialResult
 from edgesearch.tasks.program_grading import trials_of
 
 KS = (1, 10, 100)
+PLAIN = {"1": 0.221, "10": 0.504, "100": 0.738}
+"""pass@k of these samples where prompt, sample and test simply run as one program."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,7 +118,7 @@ def samples(recorded: Recorded, work: Path) -> dict[str, Any]:
         "num_samples": sum(num for num, _ in counts),
         "num_different": recorded.num_different,
         "pass_at_k": _coverage(counts, [k for k in KS if k <= counts[0][0]]),
-        "published": {"1": 0.221, "10": 0.504, "100": 0.738},
+        "plain": PLAIN,
         "curve": _coverage(counts, range(1, counts[0][0] + 1)),
         "num_workers": first["num_workers"],
         "sandbox": first["sandbox"],

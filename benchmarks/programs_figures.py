@@ -63,9 +63,13 @@ def _coverage(axes: Any, figures: Figures) -> None:
     if law is not None:
         label = f"exp(a k^b), a = {law['a']:.2f}, b = {law['b']:.2f}, rmse {100 * law['rmse']:.1f} points"
         axes.plot(ks, 100 * power_law.predict(law["a"], law["b"], ks), "-", color="#555555", linewidth=1, label=label)
-    published = found["published"]
+    plain = found["plain"]
     axes.plot(
-        list(map(int, published)), [100 * each for each in published.values()], "x", color="#D55E00", label="published"
+        list(map(int, plain)),
+        [100 * each for each in plain.values()],
+        "x",
+        color="#D55E00",
+        label="as one program, without a sandbox",
     )
     _label(
         axes,
