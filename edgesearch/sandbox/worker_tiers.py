@@ -13,7 +13,8 @@ sandbox-exec: macOS's own profiles. Written from their documentation and not yet
 
 none: no isolation, only limits. For people who run the whole of edgesearch in a machine that they can throw away.
 
-In all but the last, what is forked for a program and for a test gives up still more (inside/confine.py).
+In all but the last, what is forked for a program and for a test gives up still more (inside/confine.py); on Linux its
+system calls, too.
 
 Not covered: checkers that a user chose (tiers.py), whether a tier works here (probe.py), Windows (use WSL2).
 """
