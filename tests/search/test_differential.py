@@ -62,9 +62,12 @@ class Tree:
         if not text.endswith("\n\n"):
             ends.append(len(text))
         scores = [self.score(text[:end]) for end in ends]
-        return {"last": scores[-1], "min": min(scores), "prod": math.prod(scores), "mean": sum(scores) / len(scores)}[
-            how
-        ]
+        return {
+            "last": scores[-1],
+            "min": min(scores),
+            "prod": math.prod(scores),
+            "mean": math.fsum(scores) / len(scores),
+        }[how]
 
     def score(self, text: str) -> float:
         return self.number("score", text) % self.num_levels / self.num_levels
