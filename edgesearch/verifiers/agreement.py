@@ -25,7 +25,7 @@ Source: CodeT, Chen et al., arXiv 2207.10397, section 2; github.com/microsoft/Co
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edgesearch import answer
@@ -35,8 +35,8 @@ from edgesearch.sandbox.trial import TrialResult
 from edgesearch.types import Beam, CodeSpec, Prompt
 from edgesearch.verifiers import written_tests
 from edgesearch.verifiers.base import Judged, VerifierInfo
-from edgesearch.verifiers.pace import Pace, new_tokens
-from edgesearch.verifiers.trials import Pool, cautions, device, every_test, give_up_at, opened, sample_s
+from edgesearch.verifiers.pace import new_tokens
+from edgesearch.verifiers.trials import Pool, ProgramVerifier, cautions, every_test, give_up_at
 
 CHUNK_TESTS = 50
 """Of one trial, which has one limit of processor time."""
@@ -183,7 +183,7 @@ class _Problem:
         return usable | dict(zip(self.programs, scores, strict=True))
 
 
-class AgreementVerifier:
+class AgreementVerifier(ProgramVerifier[_Problem]):
     """Implements `Verifier` with the tests that the solver wrote itself."""
 
     def __init__(self, pool: Pool | None = None, *, sandbox: str = "auto", clock: Clock = time.perf_counter) -> None:
@@ -198,30 +198,17 @@ class AgreementVerifier:
             SandboxUnavailable: the sandbox does not work here; says what to do.
             UsageError: there is no such sandbox.
         """
-        self._pool = opened(sandbox) if pool is None else pool
-        self._pace, self._clock = Pace(sample_s(self._pool, clock)), clock
-        self._info = VerifierInfo(
+        info = VerifierInfo(
             "agreement",
             num_params=0,
-            device=device(self._pool),
+            device="",
             is_outcome=True,
             counts_copies=True,
             is_collective=True,
             reads_tests=True,
         )
-        self._problems: dict[int, _Problem] = {}
-        """By the id of the problem's own prompt."""
+        super().__init__(info, pool, sandbox, clock)
         self._num_untested = 0
-
-    @property
-    def info(self) -> VerifierInfo:
-        """What it is; the device names the sandbox."""
-        return self._info
-
-    @property
-    def seconds_per_token(self) -> float:
-        """Seconds per solution token: of a small program at load, then of real ones, the newer the more."""
-        return self._pace.seconds_per_token
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -263,9 +250,9 @@ class AgreementVerifier:
         if not unjudged:
             return [Judged(beam, 0) for beam in beams]
         started = self._clock()
-        problems = {_problem_id(beam): self._problem(beam) for beam in unjudged}
+        problems = {_problem_id(beam): self._opened(_problem_id(beam)) for beam in unjudged}
         for beam in unjudged:
-            self._problem(beam).take(beam)
+            self._opened(_problem_id(beam)).take(beam)
         try:
             scores = {node: score for each in problems.values() for node, score in each.scores(until_s).items()}
         except OutOfTime:
@@ -273,22 +260,6 @@ class AgreementVerifier:
         self._num_untested += sum(bool(problem.programs) and not problem.is_tested for problem in problems.values())
         self._pace.measure(self._clock() - started, unjudged)
         return [Judged(beam, 0) if beam.is_judged else _judged(beam, scores[beam.node]) for beam in beams]
-
-    def release(self, nodes: Iterable[int]) -> None:
-        """Forgets what was drawn for these prompts; nothing is kept under other nodes."""
-        for node in nodes:
-            self._problems.pop(node, None)
-
-    def close(self) -> None:
-        """Ends the pool; safe to call twice."""
-        self._problems.clear()
-        self._pool.close()
-
-    def _problem(self, beam: Beam) -> _Problem:
-        found = self._problems.get(_problem_id(beam))
-        if found is None:
-            raise ValueError(f"prompt {_problem_id(beam)} is not open; call open() before judge()")
-        return found
 
 
 def _problem_id(beam: Beam) -> int:

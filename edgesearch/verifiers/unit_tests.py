@@ -17,7 +17,7 @@ Not covered: problems without visible tests (agreement.py), hidden tests (tasks)
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edgesearch import answer
@@ -26,8 +26,8 @@ from edgesearch.errors import UsageError
 from edgesearch.sandbox.trial import TrialResult
 from edgesearch.types import Beam, CodeSpec, Prompt
 from edgesearch.verifiers.base import Judged, VerifierInfo
-from edgesearch.verifiers.pace import Pace, new_tokens
-from edgesearch.verifiers.trials import Pool, cautions, device, every_test, give_up_at, opened, sample_s
+from edgesearch.verifiers.pace import new_tokens
+from edgesearch.verifiers.trials import Pool, ProgramVerifier, cautions, every_test, give_up_at
 
 _MAX_WARNINGS = 8
 
@@ -48,7 +48,7 @@ class _Problem:
         self.scores[key] = passed / len(self.counted)
 
 
-class UnitTestsVerifier:
+class UnitTestsVerifier(ProgramVerifier[_Problem]):
     """Implements `Verifier` with the visible tests of each problem (`CodeSpec.tests`)."""
 
     def __init__(self, pool: Pool | None = None, *, sandbox: str = "auto", clock: Clock = time.perf_counter) -> None:
@@ -63,22 +63,9 @@ class UnitTestsVerifier:
             SandboxUnavailable: the sandbox does not work here; says what to do.
             UsageError: there is no such sandbox.
         """
-        self._pool = opened(sandbox) if pool is None else pool
-        self._pace, self._clock = Pace(sample_s(self._pool, clock)), clock
-        self._info = VerifierInfo("tests", num_params=0, device=device(self._pool), is_outcome=True, enough=1.0)
-        self._problems: dict[int, _Problem] = {}
-        """By the prompt's id."""
+        info = VerifierInfo("tests", num_params=0, device="", is_outcome=True, enough=1.0)
+        super().__init__(info, pool, sandbox, clock)
         self._faults: dict[str, None] = {}
-
-    @property
-    def info(self) -> VerifierInfo:
-        """What it is; the device names the sandbox."""
-        return self._info
-
-    @property
-    def seconds_per_token(self) -> float:
-        """Seconds per solution token: of a small program at load, then of real ones, the newer the more."""
-        return self._pace.seconds_per_token
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -93,7 +80,7 @@ class UnitTestsVerifier:
         """
         del token_ids
         if prompt.id not in self._problems:
-            self._problems[prompt.id] = self._opened(prompt)
+            self._problems[prompt.id] = self._found_usable(prompt)
         return 0
 
     def num_tests(self, prompt: Prompt) -> int:
@@ -117,19 +104,9 @@ class UnitTestsVerifier:
         self._try(unjudged, stated, until_s)
         return [Judged(beam, 0) if beam.is_judged else self._judged(beam, stated[beam.node]) for beam in beams]
 
-    def release(self, nodes: Iterable[int]) -> None:
-        """Forgets what is known of these prompts' programs; nothing is kept under other nodes."""
-        for node in nodes:
-            self._problems.pop(node, None)
-
-    def close(self) -> None:
-        """Ends the pool; safe to call twice."""
-        self._problems.clear()
-        self._pool.close()
-
     # -- the parts -------------------------------------------------------------------------------------------------
 
-    def _opened(self, prompt: Prompt) -> _Problem:
+    def _found_usable(self, prompt: Prompt) -> _Problem:
         code = prompt.code
         if code is None or not code.tests:
             raise UsageError(
@@ -155,7 +132,7 @@ class UnitTestsVerifier:
         """Runs the programs that are new, several at once, and keeps their scores."""
         new: dict[tuple[int, str], tuple[_Problem, str]] = {}
         for beam in beams:
-            problem, program = self._problem(beam), stated[beam.node]
+            problem, program = self._opened(beam.prompt.id), stated[beam.node]
             if program is not None and (key := answer.canonical(program)) not in problem.scores:
                 new.setdefault((beam.prompt.id, key), (problem, program))
         if not new:
@@ -171,14 +148,9 @@ class UnitTestsVerifier:
         if not is_cut:
             self._pace.measure(self._clock() - started, beams)
 
-    def _problem(self, beam: Beam) -> _Problem:
-        if beam.prompt.id not in self._problems:
-            raise ValueError(f"prompt {beam.prompt.id} is not open; call open() before judge()")
-        return self._problems[beam.prompt.id]
-
     def _judged(self, beam: Beam, program: str | None) -> Judged:
         """The beam with its program's score for each step that has none; 0 without a program, none without time."""
-        score = 0.0 if program is None else self._problem(beam).scores.get(answer.canonical(program))
+        score = 0.0 if program is None else self._opened(beam.prompt.id).scores.get(answer.canonical(program))
         if score is None:
             return Judged(beam, 0)
         missing = len(beam.steps) - len(beam.scores)
