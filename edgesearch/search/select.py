@@ -49,28 +49,29 @@ def select(
     deduplicate: bool = False,
     values: Mapping[int, float] | None = None,
 ) -> list[Beam]:
-    """The best 1/m of the frontier, branched back to its width.
+    """The best 1/m of the frontier, at least one.
 
-    Identical beams count once: keeping two copies of one text would spend children on the same future. The width is
-    that of `beams`, so that beams which left the frontier shrink it. At least one beam is kept, and the children that
-    n/m leaves over go to the best.
+    A beam that was drawn several times counts as often, as in search-and-learn: its copies take places, and children,
+    in proportion to how likely the solver finds it. With copies merged, what nearly every beam agrees on would get the
+    children of a single one, and the other places would go to worse beams.
 
     Args:
         beams: the frontier.
         config: `m` and the aggregator.
-        deduplicate: whether beams whose texts differ in nothing but white space count once too; the best of them stays.
+        deduplicate: whether copies count once, and so do texts that differ in nothing but white space; the best stays.
         values: what to rank by, for the node of each beam; None for the aggregated scores.
 
     Returns:
-        As many beams as given, best first, each kept one repeated for its children; none when there are none.
+        Best first; none when there are none.
     """
     if not beams:
         return []
     if values is None:
         values = {beam.node: aggregate(beam.scores, config.aggregator) for beam in beams}
     ranked = sorted(beams, key=lambda beam: values[beam.node], reverse=True)
-    kept = distinct(ranked, by_text=deduplicate)[: max(1, len(beams) // config.m)]
-    return branch(kept, len(beams))
+    if deduplicate:
+        ranked = distinct(ranked, by_text=True)
+    return ranked[: max(1, len(beams) // config.m)]
 
 
 def branch(kept: Sequence[Beam], width: int) -> list[Beam]:
