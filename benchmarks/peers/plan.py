@@ -20,9 +20,9 @@ COUNTERPARTS = {
     "self_consistency": "majority",
     "best_of_n": "best_of_n",
     "beam": "beam",
-    "particle": "beam",
+    "particle": "particle",
 }
-"""edgesearch has no particle filtering; beam search is its other stepwise strategy."""
+"""edgesearch's strategy for each of its_hub's."""
 HTTP_STRATEGIES = ("majority", "best_of_n", "beam")
 
 
