@@ -10,6 +10,7 @@ each node of a cluster (cluster.py).
 Not covered: the worker (station.py), what becomes of an attempt (runner.py).
 """
 
+import dataclasses
 import threading
 import time
 from collections import deque
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edgesearch.bench.events import CrewChanged, EngineLoading
+from edgesearch.bench.outcomes import LIGHT
 from edgesearch.bench.recorded import open_scorer
 from edgesearch.bench.station import Attempt, Order, Patience, Station
 from edgesearch.bench.units import Group, Plan, Unit
@@ -61,6 +63,7 @@ class Todo:
         """All units of those groups whose keys are not done."""
         self._groups = tuple(groups)
         self._left = [deque(plan.units(group, done)) for group in self._groups]
+        self._is_graded_aside = plan.task.grader in LIGHT
         self._clock = clock
 
     def __len__(self) -> int:
@@ -74,6 +77,11 @@ class Todo:
     def groups(self) -> Sequence[Group]:
         """All of them, done or not."""
         return self._groups
+
+    @property
+    def is_graded_aside(self) -> bool:
+        """Whether grading a unit is so little work that the next one may be solved meanwhile."""
+        return self._is_graded_aside
 
     def next_key(self, number: int) -> str | None:
         """The key of the unit of that group that comes next; None where none is left."""
@@ -100,6 +108,10 @@ class Todo:
         num_workers = sum(other == number for other in others)
         share = len(self._left[number]) / (num_workers + 1)
         return num_workers > 0, -share if num_workers else 0.0, number
+
+    def begun(self, taken: Taken) -> Taken:
+        """A unit that had to wait, and is begun now."""
+        return dataclasses.replace(taken, began=self._clock(), began_s=time.time())
 
     def put_back(self, taken: Taken) -> None:
         """Its worker was lost: it comes next again."""
@@ -143,8 +155,10 @@ class Crew(Protocol):
 class LocalCrew:
     """One worker process on this machine, and one unit at a time, or as many as share the engine (`concurrent`).
 
-    With one unit at a time what is measured is a solve on a machine that does nothing else: the next unit is taken when
-    the last is stored. Units that lost their worker together are tried again one by one, since nobody knows which of
+    With one unit at a time what is measured is a solve on a machine that does nothing else: where grading may take
+    seconds or all processors, the next unit is begun when the last is stored. Where it only compares numbers the worker
+    has the next one at hand and begins it at once: waiting for the disk would be most of what the harness costs. Units
+    that were being solved together when their worker was lost are tried again one by one, since nobody knows which of
     them it was.
     """
 
@@ -177,21 +191,33 @@ class LocalCrew:
                     under_way[station.begin(order)] = taken
                 if not under_way:
                     return
-                tried = [Tried(under_way.pop(ticket), attempt) for ticket, attempt in station.finish()]
-                if len(tried) > 1:
-                    self._suspects |= {each.taken.unit.key for each in tried}
+                tried = self._finished(todo, under_way)
                 yield from (each for each in tried if not (each.attempt.lost and self._is_cancelled.is_set()))
 
     def _next(self, todo: Todo, under_way: Mapping[int, Taken], number: int | None) -> Taken | None:
-        """The next unit, if it can be solved beside those under way; None where it cannot, or nothing is left."""
+        """The next unit, if it can be sent beside those under way; None where it cannot, or nothing is left."""
         if not under_way:
             return todo.take(number)
         assert number is not None
         key, beside = todo.next_key(number), list(under_way.values())
-        is_full = len(beside) >= beside[0].group.concurrent
+        is_full = len(beside) >= max(beside[0].group.concurrent, 1 + todo.is_graded_aside)
         if key is None or is_full or self._suspects & {key, *(each.unit.key for each in beside)}:
             return None
         return todo.take(number)
+
+    def _finished(self, todo: Todo, under_way: dict[int, Taken]) -> list[Tried]:
+        """Waits for what comes of a unit under way; of all that were being solved, where their worker is lost."""
+        finished = [(under_way.pop(ticket), attempt) for ticket, attempt in self._station.finish()]
+        if finished[0][0].group.concurrent == 1:
+            for taken, _ in reversed(finished[1:]):  # the worker was lost before it began these
+                todo.put_back(taken)
+            del finished[1:]
+        if len(finished) > 1:
+            self._suspects |= {taken.unit.key for taken, _ in finished}
+        for ticket, taken in under_way.items():
+            if taken.group.concurrent == 1:
+                under_way[ticket] = todo.begun(taken)  # only now
+        return [Tried(taken, attempt) for taken, attempt in finished]
 
     def cancel(self) -> None:
         """See `Crew.cancel`."""

@@ -35,6 +35,8 @@ Compare = Callable[[Sample, str], bool | None]
 """Whether an answer to a sample is right; None where the grader cannot tell."""
 ARITHMETIC = "arithmetic-1"
 """The built-in task's grader: it computes from the problem, where `grading.GRADERS` only know the target."""
+LIGHT = (ARITHMETIC, "answer-1")
+"""Graders that take microseconds: no process, no algebra."""
 MAX_REMEMBERED = 100_000
 
 

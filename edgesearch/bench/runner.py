@@ -4,10 +4,10 @@
     for event in Runner(plan, "small.sqlite").events(): ...
 
 What is done is skipped, so the same call resumes a run that was cancelled, killed or cut off. By default one worker
-process on this machine solves one unit at a time, and grading waits until nothing is solved: what is measured is a
-solve on a machine that does nothing else. Where a recipe has several problems share an engine (`concurrent`), that many
-are under way, and are graded beside those that go on. With a `ClusterCrew` several nodes solve at once; the plan, the
-targets, the grading and the store stay here.
+process on this machine solves one unit at a time, and grading that takes time waits until nothing is solved: what is
+measured is a solve on a machine that does nothing else. Where a recipe has several problems share an engine
+(`concurrent`), that many are under way, and are graded beside those that go on. With a `ClusterCrew` several nodes
+solve at once; the plan, the targets, the grading and the store stay here.
 
 A worker that crashes or hangs is replaced and the unit tried again; a unit that loses two workers is recorded as an
 error that says how. An engine that cannot be loaded, or an endpoint that fails, ends the run with its error and exit

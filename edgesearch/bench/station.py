@@ -7,8 +7,9 @@ An order says which engine is to be loaded and what is to be solved; an attempt 
 written as JSON, since a station may be on another machine (node.py). A worker that crashes, hangs or replies nonsense
 is a lost attempt, and the next order gets a new one. Nothing here tries again: that is for who gives the orders.
 
-Where problems share an engine several orders are begun before the first is finished; a worker that is lost then loses
-all of them.
+Several orders may be begun before the first is finished: where problems share an engine, and where the worker is to
+have the next one at hand. A worker that is lost then loses all of them; they are told in the order in which they were
+begun.
 
 Not covered: the process itself (process.py), which unit comes next (crew.py), what becomes of an attempt (runner.py).
 """
@@ -152,7 +153,7 @@ class Station:
         return attempt
 
     def begin(self, order: Order) -> int:
-        """Has a unit solved beside those under way, which must be of the same engine; returns a number for it.
+        """Has a unit solved beside or after those under way, which must be of the same engine; returns a number for it.
 
         Raises:
             EdgesearchError: as `attempt`.
@@ -162,7 +163,8 @@ class Station:
             if not self.holds(order.load):
                 load_s = self._load(order.load)
             assert self._worker is not None
-            due = time.monotonic() + order.budget_s + self._patience.grace_s
+            begins = max([time.monotonic(), *(sent.due for sent in self._sent.values())])  # perhaps after the others
+            due = begins + order.budget_s + self._patience.grace_s
             self._sent[self._worker.send({"solve": order.request})] = _Sent(number, load_s, due)
         except WorkerGone as gone:
             self.close()

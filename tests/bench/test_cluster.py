@@ -310,15 +310,19 @@ def test_joules_of_a_machine_that_several_workers_share_are_not_told(tmp_path: P
 def test_cancelling_keeps_what_is_done_and_leaves_no_worker(tmp_path: Path, store: Path, two: FakeCluster):
     crew = ClusterCrew(two, Share(), command=scripted(tmp_path))
     session = Runner(plan_of(recipe(tmp_path, "one", "wait", "two")), store, crew=crew)
+    is_done = threading.Event()
 
     def cancel() -> None:
+        is_done.wait()
         while not (tmp_path / "waiting").exists():
             time.sleep(0.01)
         session.cancel()
 
     canceller = threading.Thread(target=cancel)
     canceller.start()
-    *_, last = session.events()
+    for last in session.events():
+        if isinstance(last, UnitDone):
+            is_done.set()
     canceller.join()
     assert isinstance(last, RunFinished)
     assert last.summary.is_cancelled
