@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edgesearch.engines import sampling as sampling_module
 from edgesearch.engines.sampling import draw, mix_seed, sureness, uniforms
 from edgesearch.types import Sampling
 
@@ -245,6 +246,20 @@ def test_a_logprob_is_the_log_softmax_at_temperature_one_before_filters(size: in
     exact -= exact.max(axis=1, keepdims=True)
     exact -= np.log(np.exp(exact).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(logprobs, exact[np.arange(3), tokens], rtol=1e-6, atol=1e-5)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 300), st.integers(1, 70), st.integers(0, 2**32))
+def test_inverting_by_blocks_is_inverting_the_whole_running_sum(size: int, num_rows: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    mass = (random.integers(0, 4, (num_rows, size)) * (random.random((num_rows, size)) < 0.2)).astype(np.float32)
+    mass[np.arange(num_rows), random.integers(0, size, num_rows)] += 1  # whole numbers: sums are exact in any order
+    points = random.integers(0, 64, num_rows) / 64
+    expected = sampling_module._invert_directly(mass, points)
+    many = -(-sampling_module._DIRECT // mass.size) + 1  # as many times as makes it large enough for blocks
+    found = sampling_module._invert(np.tile(mass, (many, 1)), np.tile(points, many))
+    assert (found == np.tile(expected, many)).all()
+    assert (mass[np.arange(num_rows), expected] > 0).all()
 
 
 def test_logits_are_only_read() -> None:
