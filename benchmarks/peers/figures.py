@@ -147,25 +147,25 @@ def targets(comparisons: Sequence[Figures]) -> list[Figures]:
     """What is hoped for, for each cell of its_hub, and whether it holds."""
     found = []
     for each in comparisons:
-        high = each["budget"]["interval95"][1]
+        peer, budget, same = each["peer"], each["budget"], each["same"]
         found.append(
             {
-                "name": f"in the seconds of {each['peer']}: ahead, or equal within the interval",
-                "value": each["budget"]["difference"],
-                "interval95": each["budget"]["interval95"],
-                "is_reached": high >= 0,
+                "name": f"in the seconds of {peer}: ahead, or equal within the interval",
+                "value": budget["difference"],
+                "interval95": budget["interval95"],
+                "is_reached": budget["interval95"][1] >= 0,
             }
         )
-        same = each["same"]
-        found.append(
-            {
-                "name": f"against {each['peer']}, {same['name'].partition(' - ')[0]}: as accurate in half the seconds",
-                "value": same["times_faster"],
-                "interval95": same["times_faster_interval95"],
-                "is_reached": same["times_faster_interval95"][0] >= HALF_THE_SECONDS and same["interval95"][1] >= 0,
-            }
-        )
+        found.append(_half_the_seconds(f"in the seconds of {peer}: as accurate in half of them", budget))
+        name = same["name"].partition(" - ")[0]
+        found.append(_half_the_seconds(f"against {peer}, {name}: as accurate in half the seconds", same))
     return found
+
+
+def _half_the_seconds(name: str, pair: Figures) -> Figures:
+    low, high = pair["times_faster_interval95"]
+    is_reached = low >= HALF_THE_SECONDS and pair["interval95"][1] >= 0
+    return {"name": name, "value": pair["times_faster"], "interval95": [low, high], "is_reached": is_reached}
 
 
 # -- for a reader --------------------------------------------------------------------------------------------------
