@@ -2,9 +2,8 @@
 
 n beams grow by one step; each new step is scored; the best n/m of the beams that are not finished are kept and branch
 into m children each. Finished beams leave the frontier, keep competing for the answer, and shrink the width. n/m is
-rounded down, at least one beam is kept, and the children that it leaves over go to the best. A step that several beams
-drew alike counts as often, unless `deduplicate`. The answer is the finished beam with the highest score, as in
-search-and-learn; the paper takes the vote weighted by score.
+rounded down, at least one beam is kept, and the children that it leaves over go to the best. The answer is the finished
+beam with the highest score, as in search-and-learn; the paper takes the vote weighted by score.
 
 Verification granularity g: beams are compared every g steps only. n beams grow by g steps; the kept ones go on for
 g - 1 steps alone, branch, and their children are compared one step later. So g = 1 is beam search, and a g that no
@@ -18,10 +17,11 @@ Sources: Snell et al., arXiv 2408.03314 (section 5.1); the roles of n and m as i
 granularity: Chen et al., "VG-Search", arXiv 2505.11730 (section 3).
 """
 
+from collections.abc import Generator
 from dataclasses import dataclass
 
-from edgesearch.search.base import Expand, Judge, Search, SearchConfig, Strategy
-from edgesearch.search.select import alive, branch, select
+from edgesearch.search.base import Expand, Judge, Request, Search, SearchConfig, Strategy
+from edgesearch.search.select import alive, branch, distinct, select
 from edgesearch.types import Beam
 
 
@@ -32,7 +32,7 @@ class BeamOptions:
     granularity: int = 1
     """g: steps between two comparisons; >= 1."""
     deduplicate: bool = False
-    """Whether copies of a beam, up to white space, count once; if not, each has its place, as in search-and-learn."""
+    """Whether beams whose texts differ in nothing but white space count once; copies, token by token, always do."""
 
     def __post_init__(self) -> None:
         if self.granularity < 1:
@@ -44,15 +44,22 @@ def beam_search(root: Beam, config: SearchConfig, options: BeamOptions) -> Searc
     beams, num_steps = [root] * config.n, options.granularity
     while beams:
         beams = yield Expand(beams, num_steps=num_steps)
-        frontier = alive((yield Judge(beams)))
-        kept = select(frontier, config, deduplicate=options.deduplicate)
-        width = len(frontier)
-        if kept and options.granularity > 1:
-            grown = yield Expand(kept, num_steps=options.granularity - 1)
-            grown = alive((yield Judge(grown)))  # what ends here is judged once; its children share these steps
-            width -= len(kept) - len(grown)
-            kept, num_steps = grown, 1
-        beams = branch(kept, width)
+        beams = yield Judge(beams)
+        beams = select(alive(beams), config, deduplicate=options.deduplicate)
+        if beams and options.granularity > 1:
+            beams, num_steps = (yield from _grow_alone(beams, options.granularity - 1)), 1
+
+
+def _grow_alone(beams: list[Beam], num_steps: int) -> Generator[Request, list[Beam], list[Beam]]:
+    """Grows what was kept before it branches; what ends on the way leaves the frontier.
+
+    It is judged here, once: its children share these steps.
+    """
+    kept = distinct(beams)
+    grown = yield Expand(kept, num_steps=num_steps)
+    grown = yield Judge(grown)
+    going_on = alive(grown)
+    return branch(going_on, len(beams) - (len(kept) - len(going_on)))
 
 
 STRATEGIES = (

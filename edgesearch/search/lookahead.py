@@ -17,7 +17,7 @@ Source: Snell et al., arXiv 2408.03314 (section 5.1).
 from dataclasses import dataclass
 
 from edgesearch.search.base import Expand, Judge, Search, SearchConfig, Strategy
-from edgesearch.search.select import aggregate, alive, branch, distinct, select
+from edgesearch.search.select import aggregate, alive, distinct, select
 from edgesearch.types import Beam
 
 
@@ -52,7 +52,7 @@ def lookahead(root: Beam, config: SearchConfig, options: LookaheadOptions) -> Se
             ends = yield Expand(frontier, num_steps=options.k, temperature=0.0, keep=frontier, is_rollout=True)
             ends = yield Judge(ends)
         values = {beam.node: aggregate(end.scores, config.aggregator) for beam, end in zip(frontier, ends, strict=True)}
-        beams = branch(select(beams, config, values=values), len(beams))
+        beams = select(beams, config, values=values)
 
 
 STRATEGIES = (

@@ -49,29 +49,29 @@ def select(
     deduplicate: bool = False,
     values: Mapping[int, float] | None = None,
 ) -> list[Beam]:
-    """The best 1/m of the frontier, at least one.
+    """The best 1/m of the frontier, branched back to its width.
 
-    A beam that was drawn several times counts as often, as in search-and-learn: its copies take places, and children,
-    in proportion to how likely the solver finds it. With copies merged, what nearly every beam agrees on would get the
-    children of a single one, and the other places would go to worse beams.
+    Identical beams count once, which search-and-learn leaves to an option: with a place for each copy, 64 beams of four
+    children answered 71 of 100 problems of the built-in task where they answer 80 (16 beams: as many). The width is
+    that of `beams`, so that beams which left the frontier shrink it. At least one beam is kept, and the children that
+    n/m leaves over go to the best.
 
     Args:
         beams: the frontier.
         config: `m` and the aggregator.
-        deduplicate: whether copies count once, and so do texts that differ in nothing but white space; the best stays.
+        deduplicate: whether beams whose texts differ in nothing but white space count once too; the best of them stays.
         values: what to rank by, for the node of each beam; None for the aggregated scores.
 
     Returns:
-        Best first; none when there are none.
+        As many beams as given, best first, each kept one repeated for its children; none when there are none.
     """
     if not beams:
         return []
     if values is None:
         values = {beam.node: aggregate(beam.scores, config.aggregator) for beam in beams}
     ranked = sorted(beams, key=lambda beam: values[beam.node], reverse=True)
-    if deduplicate:
-        ranked = distinct(ranked, by_text=True)
-    return ranked[: max(1, len(beams) // config.m)]
+    kept = distinct(ranked, by_text=deduplicate)[: max(1, len(beams) // config.m)]
+    return branch(kept, len(beams))
 
 
 def branch(kept: Sequence[Beam], width: int) -> list[Beam]:

@@ -85,16 +85,13 @@ def test_with_one_child_each_all_beams_go_on() -> None:
     assert search.frontier == [judged[2], judged[1], judged[0]]
 
 
-@pytest.mark.parametrize(("is_merged", "places"), [(False, [0, 0, 0, 0]), (True, [0, 0, 1, 1])])
-def test_beams_that_were_drawn_alike_have_a_place_each_unless_they_are_merged(
-    is_merged: bool, places: list[int]
-) -> None:
-    search = play(4, 2, deduplicate=is_merged)
-    first, second = grow([ROOT], texts=["a\n\n"]), grow([ROOT], texts=["b\n\n"])
-    search.search.send(first * 3 + second)
-    kinds = judge(first, [0.9]) + judge(second, [0.8])
-    search.request = search.search.send([kinds[0]] * 3 + [kinds[1]])
-    assert search.frontier == [kinds[place] for place in places]
+def test_beams_that_were_drawn_alike_count_once() -> None:
+    search = play(4, 2)
+    twins = grow([ROOT]) * 3 + grow([ROOT])
+    search.search.send(twins)
+    twin, other = judge(twins[:1], [0.9])[0], judge(twins[3:], [0.8])[0]
+    search.request = search.search.send([twin, twin, twin, other])
+    assert search.frontier == [twin, twin, other, other]
 
 
 def test_only_the_new_step_of_each_beam_waits_for_a_score() -> None:

@@ -87,7 +87,7 @@ def beam_reference(tree: Tree, n: int, m: int, how: Aggregator) -> list[str]:
         children = [tree.draw(text) for text in frontier]
         finished += [text for text, is_ended in children if is_ended]
         alive = [text for text, is_ended in children if not is_ended]
-        ranked = sorted(alive, key=lambda text: -tree.value(text, how))
+        ranked = sorted(dict.fromkeys(alive), key=lambda text: -tree.value(text, how))
         kept = ranked[: max(1, len(alive) // m)]
         frontier = [text for place, text in enumerate(kept) for _ in alive[place :: len(kept)]]
     return finished

@@ -62,7 +62,7 @@ def test_identical_beams_share_one_rollout() -> None:
     search.request = search.search.send([twin, twin, twin, other])
     assert search.frontier == [twin, other]
     search.turn([0.9, 0.8])
-    assert search.frontier == [twin] * 4  # each copy has its own place
+    assert search.frontier == [twin, twin, other, other]
 
 
 def test_a_beam_with_nobody_to_be_compared_with_needs_no_rollout() -> None:
