@@ -63,8 +63,9 @@ class Todo:
         """All units of those groups whose keys are not done."""
         self._groups = tuple(groups)
         self._left = [deque(plan.units(group, done)) for group in self._groups]
-        self._is_graded_aside = plan.task.grader in LIGHT
         self._clock = clock
+        self.is_graded_aside = plan.task.grader in LIGHT
+        """Whether grading a unit is so little work that the next one may be solved meanwhile."""
 
     def __len__(self) -> int:
         return sum(map(len, self._left))
@@ -77,11 +78,6 @@ class Todo:
     def groups(self) -> Sequence[Group]:
         """All of them, done or not."""
         return self._groups
-
-    @property
-    def is_graded_aside(self) -> bool:
-        """Whether grading a unit is so little work that the next one may be solved meanwhile."""
-        return self._is_graded_aside
 
     def next_key(self, number: int) -> str | None:
         """The key of the unit of that group that comes next; None where none is left."""
@@ -207,17 +203,16 @@ class LocalCrew:
 
     def _finished(self, todo: Todo, under_way: dict[int, Taken]) -> list[Tried]:
         """Waits for what comes of a unit under way; of all that were being solved, where their worker is lost."""
-        finished = [(under_way.pop(ticket), attempt) for ticket, attempt in self._station.finish()]
-        if finished[0][0].group.concurrent == 1:
-            for taken, _ in reversed(finished[1:]):  # the worker was lost before it began these
-                todo.put_back(taken)
-            del finished[1:]
-        if len(finished) > 1:
-            self._suspects |= {taken.unit.key for taken, _ in finished}
+        tried = [Tried(under_way.pop(ticket), attempt) for ticket, attempt in self._station.finish()]
+        if tried[0].taken.group.concurrent > 1:
+            if len(tried) > 1:
+                self._suspects |= {each.taken.unit.key for each in tried}
+            return tried
+        for waiting in reversed(tried[1:]):  # the worker was lost before it began these
+            todo.put_back(waiting.taken)
         for ticket, taken in under_way.items():
-            if taken.group.concurrent == 1:
-                under_way[ticket] = todo.begun(taken)  # only now
-        return [Tried(taken, attempt) for taken, attempt in finished]
+            under_way[ticket] = todo.begun(taken)  # only now
+        return tried[:1]
 
     def cancel(self) -> None:
         """See `Crew.cancel`."""

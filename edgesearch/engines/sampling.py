@@ -136,16 +136,15 @@ def _invert(mass: FloatArray, points: NDArray[np.float64]) -> NDArray[np.int64]:
         rest = mass[:, num_whole:].sum(axis=1, keepdims=True, dtype=np.float64)
         sums = np.concatenate([sums, rest], axis=1)
     running = np.cumsum(sums, axis=1)  # (rows, blocks)
-    total = running[:, -1]
-    targets = np.minimum(points * total, np.nextafter(total, 0))  # rounding must not step past the last mass
-    blocks = (running <= targets[:, None]).sum(axis=1)  # (rows,) each has mass: its running sum is above the target
+    targets = _targets(running, points)
+    blocks = _first_above(running, targets)  # each has mass: its running sum is above the target
     rows = np.arange(num_rows)
     before = np.where(blocks > 0, running[rows, blocks - 1], 0.0)
     places = blocks[:, None] * _BLOCK + _IN_BLOCK  # (rows, _BLOCK)
     inside = mass[rows[:, None], np.minimum(places, size - 1)].astype(np.float64)
     if num_whole < size:
         inside[places >= size] = 0
-    offsets = (np.cumsum(inside, axis=1) <= (targets - before)[:, None]).sum(axis=1)
+    offsets = _first_above(np.cumsum(inside, axis=1), targets - before)
     last = _BLOCK - 1 - (inside[:, ::-1] > 0).argmax(axis=1)  # with mass; the sums were rounded in another order
     tokens: NDArray[np.int64] = blocks * _BLOCK + np.minimum(offsets, last)
     return tokens
@@ -154,10 +153,20 @@ def _invert(mass: FloatArray, points: NDArray[np.float64]) -> NDArray[np.int64]:
 def _invert_directly(mass: FloatArray, points: NDArray[np.float64]) -> NDArray[np.int64]:
     """The same in one sum."""
     running = np.cumsum(mass, axis=1, dtype=np.float64)
+    return _first_above(running, _targets(running, points))
+
+
+def _targets(running: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the running sum of each row is to pass; rounding must not step past the last mass."""
     total = running[:, -1]
-    targets = np.minimum(points * total, np.nextafter(total, 0))
-    tokens: NDArray[np.int64] = np.sum(running <= targets[:, None], axis=1, dtype=np.int64)
-    return tokens
+    targets: NDArray[np.float64] = np.minimum(points * total, np.nextafter(total, 0))
+    return targets
+
+
+def _first_above(running: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Where the running sum of each row is above its target first, (rows,)."""
+    places: NDArray[np.int64] = np.sum(running <= targets[:, None], axis=1, dtype=np.int64)
+    return places
 
 
 def _draw_filtered(

@@ -145,6 +145,10 @@ def test_a_local_crew_tells_what_came_of_each_unit(tmp_path: Path, plan: Plan, t
     assert [each.attempt.load_s > 0 for each in tried] == [True, False] * 3  # a group, an engine
 
 
+def graded_by(grader: str, plan: Plan) -> Todo:
+    return Todo(dataclasses.replace(plan, task=dataclasses.replace(plan.task, grader=grader)), plan.groups, frozenset())
+
+
 def under_way_when_told(todo: Todo, folder: Path) -> list[int]:
     """For each unit of a local crew, how many others were under way when it was told."""
     crew = LocalCrew(scripted(folder))
@@ -153,27 +157,23 @@ def under_way_when_told(todo: Todo, folder: Path) -> list[int]:
 
 
 def test_the_worker_has_the_next_unit_while_one_is_graded_by_numbers_alone(tmp_path: Path, plan: Plan):
-    light = dataclasses.replace(plan, task=dataclasses.replace(plan.task, grader="answer-1"))
-    assert under_way_when_told(Todo(light, light.groups, frozenset()), tmp_path) == [1, 0] * 3
+    assert under_way_when_told(graded_by("answer-1", plan), tmp_path) == [1, 0] * 3
 
 
 @pytest.mark.parametrize("grader", ["math-1", "python-1"])
 def test_nothing_is_solved_while_a_unit_is_graded_in_other_processes(tmp_path: Path, plan: Plan, grader: str):
-    heavy = dataclasses.replace(plan, task=dataclasses.replace(plan.task, grader=grader))
-    assert under_way_when_told(Todo(heavy, heavy.groups, frozenset()), tmp_path) == [0, 0] * 3
+    assert under_way_when_told(graded_by(grader, plan), tmp_path) == [0, 0] * 3
 
 
 def test_a_unit_that_lost_its_worker_is_told_before_another_is_begun(tmp_path: Path):
     write_task(tmp_path, ["a", "crash", "c"])
     plan = plan_of(write_recipe(tmp_path))
-    light = dataclasses.replace(plan, task=dataclasses.replace(plan.task, grader="answer-1"))
-    assert under_way_when_told(Todo(light, light.groups, frozenset()), tmp_path) == [1, 0, 0]
+    assert under_way_when_told(graded_by("answer-1", plan), tmp_path) == [1, 0, 0]
 
 
 def test_what_ended_before_a_cancellation_is_told_and_what_was_begun_meanwhile_is_not(tmp_path: Path, plan: Plan):
-    light = dataclasses.replace(plan, task=dataclasses.replace(plan.task, grader="answer-1"))
     crew, told = LocalCrew(scripted(tmp_path)), []
-    for report in crew.work(Todo(light, light.groups, frozenset())):
+    for report in crew.work(graded_by("answer-1", plan)):
         if isinstance(report, Tried):
             told.append(report.taken.unit.sample.id)
             crew.cancel()
