@@ -187,17 +187,7 @@ class AgreementVerifier(ProgramVerifier[_Problem]):
     """Implements `Verifier` with the tests that the solver wrote itself."""
 
     def __init__(self, pool: Pool | None = None, *, sandbox: str = "auto", clock: Clock = time.perf_counter) -> None:
-        """Finds a sandbox and starts its workers.
-
-        Args:
-            pool: runs the programs, and is closed with this; None for a new one.
-            sandbox: of a new one, as in `TrialPool`.
-            clock: what `seconds_per_token` is measured by.
-
-        Raises:
-            SandboxUnavailable: the sandbox does not work here; says what to do.
-            UsageError: there is no such sandbox.
-        """
+        """As `ProgramVerifier`, which says what the arguments are and what may fail."""
         info = VerifierInfo(
             "agreement",
             num_params=0,

@@ -52,17 +52,7 @@ class UnitTestsVerifier(ProgramVerifier[_Problem]):
     """Implements `Verifier` with the visible tests of each problem (`CodeSpec.tests`)."""
 
     def __init__(self, pool: Pool | None = None, *, sandbox: str = "auto", clock: Clock = time.perf_counter) -> None:
-        """Finds a sandbox and starts its workers.
-
-        Args:
-            pool: runs the programs, and is closed with this; None for a new one.
-            sandbox: of a new one, as in `TrialPool`.
-            clock: what `seconds_per_token` is measured by.
-
-        Raises:
-            SandboxUnavailable: the sandbox does not work here; says what to do.
-            UsageError: there is no such sandbox.
-        """
+        """As `ProgramVerifier`, which says what the arguments are and what may fail."""
         info = VerifierInfo("tests", num_params=0, device="", is_outcome=True, enough=1.0)
         super().__init__(info, pool, sandbox, clock)
         self._faults: dict[str, None] = {}
