@@ -52,9 +52,9 @@ def select(
     """The best 1/m of the frontier, branched back to its width.
 
     Identical beams count once, which search-and-learn leaves to an option: with a place for each copy, 64 beams of four
-    children answered 71 of 100 problems of the built-in task where they answer 80 (16 beams: as many). The width is
-    that of `beams`, so that beams which left the frontier shrink it. At least one beam is kept, and the children that
-    n/m leaves over go to the best.
+    children answered 77.5% of 500 problems of the built-in task (three seeds) where they answer 79.2%, and 16 beams
+    72.1% for 73.1%. The width is that of `beams`, so that beams which left the frontier shrink it. At least one beam is
+    kept, and the children that n/m leaves over go to the best.
 
     Args:
         beams: the frontier.
