@@ -36,7 +36,7 @@ from edgesearch.engines.sampling import draw, sureness
 from edgesearch.engines.steps import StepBuilder, Sureness
 from edgesearch.errors import ContextOverflow, EdgesearchError, UsageError
 from edgesearch.prompt import ChatTemplate
-from edgesearch.types import Beam, Finish, Prompt, Sampling
+from edgesearch.types import Beam, Finish, Forcing, Prompt, Sampling
 
 _BATCH = 512
 _UBATCH = 128  # bounds how much of a prefill an interrupted decode loses; measured as fast as 512
@@ -87,8 +87,7 @@ class _Run:
     sequence: int
     segment: Segment
     position: int
-    """Of its newest token, which is not decoded yet."""
-    token: int
+    """Of its newest token."""
     builder: StepBuilder
     first: int
     """Place of its first token in the solution."""
@@ -102,6 +101,8 @@ class _Run:
     limit: int
     """Tokens it may draw."""
     is_to_end: bool
+    unread: list[int] = field(default_factory=list)
+    """Its newest tokens, not decoded yet: one, or more of a text that was written for it."""
     written: list[int] = field(default_factory=list)
     """Tokens that come next, whatever the logits say."""
     is_closed: bool = False
@@ -172,6 +173,7 @@ class LlamaCppEngine:
             ubatch_size=_UBATCH,
         )
         self._max_running = max_sequences + 1  # beside n beams, a safety lane
+        self._most_unread = max(1, min(_BATCH, num_cells) // self._max_running)  # of a draft, so that one pass fits all
         self._control = [token for token in range(self._model.vocab_size) if self._model.is_control(token)]
         self._template = self._make_template()
         self._info = self._make_info(name, header, max_sequences, num_threads)
@@ -303,9 +305,10 @@ class LlamaCppEngine:
 
     def hurry(self, draft_ids: Iterable[int], closing: str, max_tokens: int) -> None:
         late, how = set(draft_ids), Hurry(closing, max_tokens)
-        for run in self._running:
+        for run in list(self._running):
             if run.draft.id in late:
                 self._hurry(run, how)
+                self._write(run)
         for node in map(self._nodes.__getitem__, self._queue):
             for draft in node.waiting:
                 if draft.id in late:
@@ -411,11 +414,8 @@ class LlamaCppEngine:
         return sorted(self._queue, key=lambda key: _urgency(self._nodes[key].waiting[0]))
 
     def _fill_batch(self) -> list[tuple[int, int, bool]]:
-        """One token per running draft, then prefill chunks; returns (node key, tokens, is complete) per chunk."""
-        self._tokens = [run.token for run in self._running]
-        self._positions = [run.position for run in self._running]
-        self._sequences = [run.sequence for run in self._running]
-        self._flags = [True] * len(self._running)
+        """The running drafts' newest tokens, then prefill chunks; returns (node key, tokens, is complete) per chunk."""
+        self._fill_drafts()
         prefills = []
         for key in self._by_urgency():
             node = self._nodes[key]
@@ -431,12 +431,26 @@ class LlamaCppEngine:
             prefills.append((key, len(chunk), is_complete))
         return prefills
 
+    def _fill_drafts(self) -> None:
+        runs = self._running
+        self._tokens = [token for run in runs for token in run.unread]
+        if len(self._tokens) == len(runs):
+            self._positions = [run.position for run in runs]
+            self._sequences = [run.sequence for run in runs]
+            self._flags = [True] * len(runs)
+            return
+        counts = [len(run.unread) for run in runs]
+        self._positions = [run.position - back for run in runs for back in reversed(range(len(run.unread)))]
+        self._sequences = [run.sequence for run in runs for _ in run.unread]
+        self._flags = [index == count - 1 for count in counts for index in range(count)]
+
     def _collect(self, prefills: Sequence[tuple[int, int, bool]]) -> None:
         """Takes a decode's results: the next token of every draft, and the first of those that waited for a prefill."""
         rows = self._context.logits(sum(self._flags))
         runs = list(self._running)
         for run in runs:
-            run.segment.grow(1)
+            run.segment.grow(len(run.unread))
+            run.unread.clear()
         if runs:
             self._extend(runs, rows[: len(runs)])
         row = len(runs)
@@ -476,7 +490,6 @@ class LlamaCppEngine:
                 sequence,
                 segment,
                 position,
-                -1,
                 builder,
                 draft.beam.num_tokens,
                 0,
@@ -501,27 +514,46 @@ class LlamaCppEngine:
     def _extend(self, runs: Sequence[_Run], rows: NDArray[np.float32]) -> None:
         """Draws the next token of each run and ends those that are done."""
         tokens, logprobs = self._draw(runs, rows)
-        for index, run in enumerate(runs):
-            if run.written or run.draft.forcing is not None:
-                tokens[index], logprobs[index] = self._forced(run, tokens[index], logprobs[index])
         sure_of = self._sureness(runs, rows)
         for run, token, logprob, sure in zip(list(runs), tokens, logprobs, sure_of, strict=True):
-            run.token = token
-            run.position += 1
-            run.drawn += 1
-            run.logprob += logprob
-            if token in self._ends:
-                run.builder.stop(token, logprob, sure)
-                self._finish(run, "stop")
-                continue
-            piece = self._piece(token)
-            is_step = run.builder.add(token, piece, logprob, sure)
-            if run.hurry is not None and b"}" in piece:
-                self._look_for_end(run, run.builder.steps[-1].text if is_step else run.builder.text)
-            if is_step and self._is_last_step(run):
-                self._finish(run, "step")
-            elif run.drawn >= run.limit or run.position + 1 >= self._info.max_context:
-                self._finish(run, "length")
+            if run.draft.forcing is not None and not run.written:
+                self._force(run, run.draft.forcing, token)
+            if run.written:
+                self._write(run, sure)
+            else:
+                self._take(run, token, logprob, sure)
+
+    def _write(self, run: _Run, sure: Sureness | None = None) -> None:
+        """Gives a run the tokens that are written for it, as many as fit into a pass beside the other drafts'.
+
+        Where each is to tell how sure the solver was of it, one at a time: only a token that ends a pass has logits.
+        """
+        most = 1 if run.draft.has_certainty else self._most_unread
+        while run.written and len(run.unread) < most:
+            if not self._take(run, run.written.pop(0), 0.0, sure):
+                return
+
+    def _take(self, run: _Run, token: int, logprob: float, sure: Sureness | None) -> bool:
+        """Takes a run's next token; False where the draft ends with it."""
+        run.unread.append(token)
+        run.position += 1
+        run.drawn += 1
+        run.logprob += logprob
+        if token in self._ends:
+            run.builder.stop(token, logprob, sure)
+            self._finish(run, "stop")
+            return False
+        piece = self._piece(token)
+        is_step = run.builder.add(token, piece, logprob, sure)
+        if run.hurry is not None and b"}" in piece:
+            self._look_for_end(run, run.builder.steps[-1].text if is_step else run.builder.text)
+        if is_step and self._is_last_step(run):
+            self._finish(run, "step")
+        elif run.drawn >= run.limit or run.position + 1 >= self._info.max_context:
+            self._finish(run, "length")
+        else:
+            return True
+        return False
 
     def _is_last_step(self, run: _Run) -> bool:
         """Books a step's end; whether the draft ends with it."""
@@ -533,17 +565,16 @@ class LlamaCppEngine:
         if run.hurry is not None and run.hurry.is_complete(text):
             run.limit = min(run.limit, run.drawn + bool(run.builder.text))
 
-    def _forced(self, run: _Run, token: int, logprob: float) -> tuple[int, float]:
-        """The run's next token and its log-probability; 0 for one that is written for the solver."""
-        forcing = run.draft.forcing
-        if forcing is not None and not run.written and not run.is_closed:
-            if forcing.closes(run.drawn, run.limit):
-                run.is_closed = True
-                run.written = self._model.tokenize(forcing.closing)
-            elif token in self._ends and run.extensions_left:
-                run.extensions_left -= 1
-                run.written = self._model.tokenize(forcing.extension)
-        return (run.written.pop(0), 0.0) if run.written else (token, logprob)
+    def _force(self, run: _Run, forcing: Forcing, token: int) -> None:
+        """Has a text written for a run that is to close its thinking now, or to think on instead of ending it."""
+        if run.is_closed:
+            return
+        if forcing.closes(run.drawn, run.limit):
+            run.is_closed = True
+            run.written = self._model.tokenize(forcing.closing)
+        elif token in self._ends and run.extensions_left:
+            run.extensions_left -= 1
+            run.written = self._model.tokenize(forcing.extension)
 
     def _sureness(self, runs: Sequence[_Run], rows: NDArray[np.float32]) -> list[Sureness | None]:
         """How sure the solver was of each run's token, for those that are to tell."""
@@ -578,8 +609,9 @@ class LlamaCppEngine:
         if finish in ("length", "deadline"):
             run.builder.cut(finish)
         steps = tuple(run.builder.steps)
-        if finish == "step":  # the newest token, at run.position, is not decoded yet
-            node = _Node(run.sequence, run.segment, run.position, [run.token], run.position + 1)
+        if finish == "step":
+            context = run.position + 1
+            node = _Node(run.sequence, run.segment, context - len(run.unread), run.unread, context)
             self._nodes[steps[-1].id] = node
         else:
             self._free_cells(run.sequence, run.segment)
@@ -591,7 +623,7 @@ class LlamaCppEngine:
         if len(self._tokens) <= _UBATCH:
             return
         for run in self._running:
-            self._context.free(run.sequence, run.position)
+            self._context.free(run.sequence, run.position + 1 - len(run.unread))
         for key, _count, _is_complete in prefills:
             node = self._nodes[key]
             self._context.free(node.sequence, node.length)

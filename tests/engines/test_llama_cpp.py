@@ -329,6 +329,49 @@ def test_a_closing_that_is_written_costs_no_likelihood_and_is_told_with_the_rest
     assert len(last.certainty.entropies) == len(last.token_ids)
 
 
+@pytest.mark.parametrize("num_drafts", [1, 3, 8])
+def test_a_written_closing_is_read_in_as_few_passes_as_the_batch_allows_and_changes_no_token(
+    nano, monkeypatch, num_drafts
+):
+    def story() -> tuple[list[Drafted], int]:
+        root = opened(nano)
+        drafts = [Draft(root, WARM, seed, 200, is_to_end=True) for seed in range(num_drafts)]
+        for draft in drafts:
+            nano.start(draft)
+        for _ in range(4):
+            assert nano.advance(Budget(60).start()) == []
+        nano.hurry([draft.id for draft in drafts], CLOSING, 20)
+        done: dict[int, Drafted] = {}
+        passes = 0
+        while len(done) < num_drafts:
+            done |= {drafted.draft.id: drafted for drafted in nano.advance(Budget(60).start())}
+            passes += 1
+        return [done[draft.id] for draft in drafts], passes
+
+    at_once, few = story()
+    monkeypatch.setattr(nano, "_most_unread", 1)
+    one_by_one, many = story()
+    assert_alike(at_once, one_by_one)
+    num_written = len(nano._model.tokenize(CLOSING))
+    assert many - few == num_written  # read with the token that was drawn before it
+
+
+def test_closings_of_more_drafts_than_one_batch_holds_are_read_in_several_passes():
+    engine = LlamaCppEngine(NANO, max_sequences=100)
+    root = opened(engine)
+    assert len(engine._model.tokenize(CLOSING)) > engine._most_unread > 1
+    drafts = [Draft(root, WARM, seed, 60, is_to_end=True) for seed in range(100)]
+    for draft in drafts:
+        engine.start(draft)
+    engine.advance(Budget(60).start())
+    engine.hurry([draft.id for draft in drafts], CLOSING, 20)
+    done: list[Drafted] = []
+    while len(done) < len(drafts):
+        done += engine.advance(Budget(60).start())
+    assert all(CLOSING.strip() in drafted.beam.text for drafted in done)
+    engine.close()
+
+
 @pytest.mark.parametrize("is_late", [False, True], ids=["before its answer", "after its answer"])
 def test_a_solver_that_goes_on_after_its_answer_is_cut_off_one_token_later(nano, monkeypatch, is_late):
     words = nano._model.tokenize(r"The answer is \boxed{\frac{1}{2}}")
