@@ -584,8 +584,9 @@ class Driver:
             running.reserve_s = deadline.at - stop
 
     def _own_reserve_s(self, running: RunningJob) -> float:
-        """Seconds for its own end, in steps of 10 ms so that it seldom changes."""
+        """Seconds for its own end, in steps of at most 10 ms so that it seldom changes."""
         deadline = running.job.deadline
+        budget_s = deadline.at - deadline.started
         closing_s = final_s(deadline) + _CANDIDATE_S * len(running.finished)
         num_tokens = new_tokens(running.unjudged.values())
         if running.job.is_tested:  # a program is often whole before the text around it is
@@ -593,7 +594,8 @@ class Driver:
         if not num_tokens:
             return closing_s
         seconds = self._judging.seconds(num_tokens)
-        return closing_s + min(0.01 * round(seconds / 0.01 + 0.5), 0.2 * (deadline.at - deadline.started))
+        step_s = min(0.01, 0.02 * budget_s)
+        return closing_s + min(step_s * round(seconds / step_s + 0.5), 0.2 * budget_s)
 
     def _next_deadline(self) -> Deadline:
         """The moment at which the first of the jobs must be told to stop."""

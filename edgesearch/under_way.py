@@ -22,7 +22,7 @@ from edgesearch.types import Beam, Candidate, Prompt, Sampling, StopReason, Usag
 
 _FINAL_S = 0.008
 """Kept back before a deadline for selecting and printing; less of a budget that is short itself."""
-_FINAL_SHARE, _LEAST_FINAL_S = 0.2, 0.002
+_FINAL_SHARE, _LEAST_FINAL_S = 0.1, 0.002
 """Of a short budget: the share that is kept back, and what selecting takes in any case."""
 
 Key = tuple[tuple[int, ...] | str, ...]
