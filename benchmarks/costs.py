@@ -13,7 +13,7 @@ import solving
 from cells import Cell
 from latency import percentile
 
-from edgesearch.pipeline import peak_bytes
+from edgesearch.peak_memory import peak_bytes
 from edgesearch.tasks.arithmetic import ArithmeticSample
 
 

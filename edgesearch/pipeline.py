@@ -6,11 +6,9 @@ Not covered: finding and loading the models (loading.py), several problems at on
 """
 
 import dataclasses
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,6 +21,7 @@ from edgesearch.engines.base import Engine
 from edgesearch.errors import UsageError
 from edgesearch.events import Event, Progress, Solved, Started
 from edgesearch.jobs import Closing, Job, JobResult, JobView
+from edgesearch.peak_memory import peak_bytes
 from edgesearch.planner.auto import AutoPlanner, Wish
 from edgesearch.planner.pace import PaceMeter
 from edgesearch.planner.policy import Policy
@@ -573,30 +572,6 @@ class Pipeline:
             difficulty=planner.difficulty if planner is not None else None,
             policy=policy.name if planner is not None and policy is not None else None,
         )
-
-
-def peak_bytes() -> int | None:
-    """Peak resident memory of this process; None where the system does not tell."""
-    if sys.platform == "win32":
-        import psutil
-
-        return int(psutil.Process().memory_info().peak_wset)
-    if (high_water := _high_water_bytes()) is not None:
-        return high_water
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)
-
-
-def _high_water_bytes() -> int | None:
-    """As Linux counts it since this program began; `ru_maxrss` also holds what its parent had when it was started."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return None
-    found = next((line.split()[1] for line in lines if line.startswith("VmHWM:")), None)
-    return None if found is None else int(found) * 1024
 
 
 def _estimated_tokens(prompt: Prompt) -> int:

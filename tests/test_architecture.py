@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"types", "errors", "answer", "program"},
-    {"budget", "integrity", "engines.gguf_header"},
+    {"budget", "integrity", "peak_memory", "engines.gguf_header"},
     {"catalog", "hub", "prompt", "events", "tasks.arithmetic"},
     {"engines", "verifiers", "sandbox"},
     {"search"},
