@@ -123,6 +123,13 @@ def test_every_function_is_total_and_equivalence_reflexive(text: str) -> None:
 
 
 @unhurried
+@given(st.integers(-(10**18), 10**18))
+def test_a_plain_integer_is_its_own_key_as_parsing_says_too(number: int) -> None:
+    assert canonical(str(number)) == str(number)
+    assert canonical(f" {number}.0") == str(number)  # not plain, so parsed
+
+
+@unhurried
 @given(ANSWERISH, ANSWERISH)
 def test_equivalence_is_symmetric_and_follows_from_equal_keys(a: str, b: str) -> None:
     assert equivalent(a, b) is equivalent(b, a)

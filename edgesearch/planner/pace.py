@@ -7,6 +7,8 @@ machine was suspended, says nothing of the others.
 
 from edgesearch.planner.profile import Profile
 
+_GRAIN = 32
+"""Tokens to which contexts are rounded, so that what is expected need not be worked out anew for each problem."""
 _WEIGHT = 0.05
 _MOST = 2.0
 _RANGE = (0.05, 50.0)
@@ -17,17 +19,18 @@ class PaceMeter:
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
+        self._by_context: dict[float, dict[int, float]] = {}
         self._expected: dict[int, float] = {}
+        """Seconds of a pass by its width, at `context_tokens`."""
         self.slowdown = 1.0
         """Seconds that passes take over what the profile says of them."""
         self.context_tokens = 0.0
-        """That drafts hold in the middle of a solution; set when a solve begins."""
+        """That drafts hold in the middle of a solution, rounded; set when a solve begins."""
 
     def start(self, context_tokens: float) -> None:
         """Says how long the contexts of the next solve are."""
-        if context_tokens != self.context_tokens:
-            self.context_tokens = context_tokens
-            self._expected.clear()
+        self.context_tokens = _GRAIN * round(context_tokens / _GRAIN)
+        self._expected = self._by_context.setdefault(self.context_tokens, {})
 
     def observe(self, num_sequences: int, seconds: float) -> None:
         """Books one pass."""

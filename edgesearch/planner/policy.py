@@ -223,13 +223,14 @@ class Policy:
         Returns:
             Its row; None where no setting fits.
         """
-        fitting = [(seconds_of(row), row) for row in self.rows(number)]
-        fitting = [(seconds, row) for seconds, row in fitting if seconds <= left_s]
-        if not fitting:
-            return None
-        top = max(row.accuracy for _, row in fitting)
-        near = [pair for pair in fitting if pair[1].accuracy >= top - tolerance]
-        return min(near, key=lambda pair: pair[0])[1]
+        fitting: list[tuple[float, Row]] = []
+        for row in sorted(self.rows(number), key=lambda row: row.accuracy, reverse=True):
+            if fitting and row.accuracy < fitting[0][1].accuracy - tolerance:
+                break  # the first that fits is the most accurate
+            seconds = seconds_of(row)
+            if seconds <= left_s:
+                fitting.append((seconds, row))
+        return min(fitting, key=lambda pair: pair[0])[1] if fitting else None
 
     def dumps(self) -> str:
         """The file's text; `loads` reads it."""

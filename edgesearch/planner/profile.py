@@ -242,7 +242,9 @@ def value_at(knots: Knots, width: float) -> float:
         return 0.0
     if len(knots) == 1 or width <= knots[0][0]:
         return knots[0][1]
-    after = next((index for index in range(1, len(knots) - 1) if width <= knots[index][0]), len(knots) - 1)
+    after = 1
+    while after < len(knots) - 1 and width > knots[after][0]:
+        after += 1
     (low, low_value), (high, high_value) = knots[after - 1], knots[after]
     return low_value + (high_value - low_value) * (width - low) / (high - low)
 
