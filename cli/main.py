@@ -4,6 +4,8 @@ A traceback is printed only with EDGESEARCH_DEBUG=1. Nothing heavy (llama_cpp, o
 imported here or at the top of a command's module, so that `--help` and `--version` are instant.
 """
 
+import atexit
+import gc
 import os
 import sys
 import traceback
@@ -113,3 +115,5 @@ def main(ctx: click.Context) -> None:
 
 for _command in (solve, info, grade, bench, verifier, trace, tune, calibrate, doctor):
     main.add_command(_command)
+
+atexit.register(gc.freeze)  # or Python searches all that was loaded for cycles as it ends, 0.1 s after the answer

@@ -43,6 +43,12 @@ def test_the_program_is_installed() -> None:
     assert done.stdout == f"edgesearch {edgesearch.__version__}\n"
 
 
+def test_a_process_that_ends_does_not_search_what_it_loaded_for_cycles() -> None:
+    at_exit = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 0)); import edgesearch_cli.main"
+    done = subprocess.run([sys.executable, "-c", at_exit], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
 def test_help_names_the_commands_and_the_exit_codes(run: Run) -> None:
     text = run("--help").stdout
     assert all(word in text for word in ("solve", "info", "grade", "Exit codes"))
