@@ -28,6 +28,9 @@ from edgesearch.bench.worker import COMMAND
 from edgesearch.verifiers.base import Verifier
 from edgesearch.verifiers.trials import Pool
 
+_AT_HAND = 3
+"""Units that wait at a worker for the one before them: the disk may hold up the runner for some short solves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -153,9 +156,9 @@ class LocalCrew:
 
     With one unit at a time what is measured is a solve on a machine that does nothing else: where grading may take
     seconds or all processors, the next unit is begun when the last is stored. Where it only compares numbers the worker
-    has the next one at hand and begins it at once: waiting for the disk would be most of what the harness costs. Units
-    that were being solved together when their worker was lost are tried again one by one, since nobody knows which of
-    them it was.
+    has the next ones at hand and begins them at once: waiting for the disk would be most of what the harness costs.
+    Units that were being solved together when their worker was lost are tried again one by one, since nobody knows
+    which of them it was.
     """
 
     machine: Mapping[str, str] = {}
@@ -196,7 +199,7 @@ class LocalCrew:
             return todo.take(number)
         assert number is not None
         key, beside = todo.next_key(number), list(under_way.values())
-        is_full = len(beside) >= max(beside[0].group.concurrent, 1 + todo.is_graded_aside)
+        is_full = len(beside) >= max(beside[0].group.concurrent, 1 + (_AT_HAND if todo.is_graded_aside else 0))
         if key is None or is_full or self._suspects & {key, *(each.unit.key for each in beside)}:
             return None
         return todo.take(number)

@@ -156,8 +156,11 @@ def under_way_when_told(todo: Todo, folder: Path) -> list[int]:
     return [len(station._sent) for report in crew.work(todo) if isinstance(report, Tried)]
 
 
-def test_the_worker_has_the_next_unit_while_one_is_graded_by_numbers_alone(tmp_path: Path, plan: Plan):
+def test_the_worker_has_the_next_three_units_while_one_is_graded_by_numbers_alone(tmp_path: Path, plan: Plan):
     assert under_way_when_told(graded_by("answer-1", plan), tmp_path) == [1, 0] * 3
+    write_task(tmp_path, list("abcdef"))
+    longer = plan_of(write_recipe(tmp_path))
+    assert under_way_when_told(graded_by("answer-1", longer), tmp_path)[:6] == [3, 3, 3, 2, 1, 0]
 
 
 @pytest.mark.parametrize("grader", ["math-1", "python-1"])
@@ -168,7 +171,7 @@ def test_nothing_is_solved_while_a_unit_is_graded_in_other_processes(tmp_path: P
 def test_a_unit_that_lost_its_worker_is_told_before_another_is_begun(tmp_path: Path):
     write_task(tmp_path, ["a", "crash", "c"])
     plan = plan_of(write_recipe(tmp_path))
-    assert under_way_when_told(graded_by("answer-1", plan), tmp_path) == [1, 0, 0]
+    assert under_way_when_told(graded_by("answer-1", plan), tmp_path) == [2, 0, 0]
 
 
 def test_what_ended_before_a_cancellation_is_told_and_what_was_begun_meanwhile_is_not(tmp_path: Path, plan: Plan):
