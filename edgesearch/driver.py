@@ -33,7 +33,7 @@ from edgesearch.judging import Judging
 from edgesearch.search.base import Expand, Judge, SearchConfig
 from edgesearch.search.early_stop import verdict
 from edgesearch.types import Beam, Candidate
-from edgesearch.under_way import RunningJob, RunningWave, final_s, new_tokens, rebased, truncated
+from edgesearch.under_way import RunningJob, RunningWave, final_s, rebased, truncated
 from edgesearch.verifiers.base import Verifier, num_tests_of
 from edgesearch.verifiers.checks import Check, prove
 
@@ -588,7 +588,7 @@ class Driver:
         deadline = running.job.deadline
         budget_s = deadline.at - deadline.started
         closing_s = final_s(deadline) + _CANDIDATE_S * len(running.finished)
-        num_tokens = new_tokens(running.unjudged.values())
+        num_tokens = sum(beam.num_unjudged_tokens for beam in running.unjudged.values())
         if running.job.is_tested:  # a program is often whole before the text around it is
             num_tokens += round(min(running.num_under_way, _MAX_CUT_OFF) * running.expected_tokens)
         if not num_tokens:

@@ -15,7 +15,7 @@ from edgesearch.errors import UsageError
 from edgesearch.jobs import Job
 from edgesearch.search.base import Strategy
 from edgesearch.types import Beam
-from edgesearch.under_way import Key, RunningJob, RunningWave, final_s, new_tokens
+from edgesearch.under_way import Key, RunningJob, RunningWave, final_s
 from edgesearch.verifiers.base import Verifier, is_bounded, judged_within
 
 _JUDGE_TOKENS = 1024
@@ -140,7 +140,7 @@ class Judging:
         batch: _Waiting = []
         tokens, time_left = 0, _others_left_s(waiting, jobs)
         for index, (running, _, beam) in enumerate(waiting):
-            new = new_tokens([beam])
+            new = beam.num_unjudged_tokens
             left = min(time_left, running.job.deadline.remaining() - final_s(running.job.deadline) / 2)
             if (tokens + new) * least_pace > left:
                 continue
@@ -223,7 +223,7 @@ class Judging:
         waiting = [beam for wave in running.waves for _, beam in self.blocked(running, wave)]
         if not waiting:
             return False
-        least = self.seconds(min(new_tokens([beam]) for beam in waiting))
+        least = self.seconds(min(beam.num_unjudged_tokens for beam in waiting))
         return least > running.job.deadline.remaining() - final_s(running.job.deadline) / 2
 
 

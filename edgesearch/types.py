@@ -230,6 +230,11 @@ class Beam:
         return self.finish == "step"
 
     @property
+    def num_unjudged_tokens(self) -> int:
+        """Tokens of the steps that have no score yet."""
+        return sum(len(step.token_ids) for step in self.steps[len(self.scores) :])
+
+    @property
     def is_judged(self) -> bool:
         """Whether every step has its score."""
         return len(self.scores) == len(self.steps)

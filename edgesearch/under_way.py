@@ -6,7 +6,7 @@ solutions of all its waves, their scores and votes. Only the driver changes them
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from edgesearch import answer
@@ -298,11 +298,6 @@ class RunningJob:
         at_s = self.job.deadline.elapsed()
         for step, score in zip(judged.steps[len(beam.scores) :], judged.scores[len(beam.scores) :], strict=True):
             self.events.append(Scored(step.id, score, at_s))
-
-
-def new_tokens(beams: Iterable[Beam]) -> int:
-    """Tokens of beams that a verifier has not read."""
-    return sum(len(step.token_ids) for beam in beams for step in beam.steps[len(beam.scores) :])
 
 
 def final_s(deadline: Deadline) -> float:

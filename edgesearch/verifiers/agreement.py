@@ -35,7 +35,6 @@ from edgesearch.sandbox.trial import TrialResult
 from edgesearch.types import Beam, CodeSpec, Prompt
 from edgesearch.verifiers import written_tests
 from edgesearch.verifiers.base import Judged, VerifierInfo
-from edgesearch.verifiers.pace import new_tokens
 from edgesearch.verifiers.trials import Pool, ProgramVerifier, cautions, every_test, give_up_at
 
 CHUNK_TESTS = 50
@@ -260,4 +259,4 @@ def _problem_id(beam: Beam) -> int:
 
 def _judged(beam: Beam, score: float) -> Judged:
     """The beam with a score for each step that has none."""
-    return Judged(beam.judged((score,) * (len(beam.steps) - len(beam.scores))), new_tokens(beam))
+    return Judged(beam.judged((score,) * (len(beam.steps) - len(beam.scores))), beam.num_unjudged_tokens)

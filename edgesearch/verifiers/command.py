@@ -36,7 +36,7 @@ from edgesearch.sandbox.base import Completed, Limits, Sandbox
 from edgesearch.types import SCHEMA_VERSION, Beam, Prompt
 from edgesearch.verifiers.base import Judged, VerifierInfo
 from edgesearch.verifiers.fallback import Fallback, NoVerdict
-from edgesearch.verifiers.pace import Pace, new_tokens
+from edgesearch.verifiers.pace import Pace
 from edgesearch.verifiers.verdict import Verdict, last_line, read_verdict
 
 DEFAULT_LIMITS = Limits(wall_s=5.0, cpu_s=5.0)
@@ -156,7 +156,7 @@ class CommandVerifier:
             return Judged(beam, 0)
         is_paid = unpaid.pop((beam.prompt.id, _steps(beam)), None) is None
         scores = self._known(beam)[_steps(beam)].of_steps(len(beam.steps))
-        return Judged(beam.judged(scores[len(beam.scores) :]), 0 if is_paid else new_tokens(beam))
+        return Judged(beam.judged(scores[len(beam.scores) :]), 0 if is_paid else beam.num_unjudged_tokens)
 
     def _run(self, beams: Sequence[Beam]) -> None:
         """Has the program judge these, several at once, and keeps its verdicts."""

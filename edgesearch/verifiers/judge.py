@@ -26,11 +26,8 @@ from edgesearch.types import Beam, Prompt, Sampling
 from edgesearch.verifiers.base import Judged, VerifierInfo
 from edgesearch.verifiers.fallback import Fallback, NoVerdict
 from edgesearch.verifiers.judge_question import MODES, Reply, question
+from edgesearch.verifiers.pace import TYPICAL_TOKENS, Pace
 
-PACE_WEIGHT = 0.3
-"""Weight of the newest measurement in the moving average."""
-TYPICAL_TOKENS = 100
-"""Of a problem and of a solution, for the pace before the first is judged, and the least room for both."""
 _GREEDY = Sampling(temperature=0.0)
 _OWN_ENGINE = (
     "the judge needs an engine of its own, since the solver's has drafts under way; "
@@ -82,8 +79,7 @@ class JudgeVerifier:
         self._info = self._described(mode, num_own)
         pace = engine.pace
         read_s = (num_own + 2 * TYPICAL_TOKENS) / pace.prefill_tokens_per_s
-        self._seconds_per_token = (read_s + pace.step_s(1)) / TYPICAL_TOKENS
-        self._is_paced = False
+        self._pace = Pace(read_s + pace.step_s(1))
 
     @property
     def info(self) -> VerifierInfo:
@@ -93,7 +89,7 @@ class JudgeVerifier:
     @property
     def seconds_per_token(self) -> float:
         """Seconds per token of a solution: estimated by the engine's pace, then of real calls, the newer the more."""
-        return self._seconds_per_token
+        return self._pace.seconds_per_token
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -123,7 +119,7 @@ class JudgeVerifier:
         for batch in self._batches(list(new.values())):
             costs |= self._ask(batch)
         if new:
-            self._measure(self._clock() - started, sum(map(_new_tokens, new.values())) or TYPICAL_TOKENS * len(new))
+            self._pace.measure(self._clock() - started, new.values())
         return [self._judged(beam, costs) for beam in beams]
 
     def release(self, nodes: Iterable[int]) -> None:
@@ -268,13 +264,3 @@ class JudgeVerifier:
             max_context=room,
             is_outcome=True,
         )
-
-    def _measure(self, seconds: float, num_tokens: int) -> None:
-        pace = max(seconds, 1e-9) / num_tokens
-        weight = PACE_WEIGHT if self._is_paced else 1.0  # the engine's own pace says less than any real call
-        self._seconds_per_token += weight * (pace - self._seconds_per_token)
-        self._is_paced = True
-
-
-def _new_tokens(beam: Beam) -> int:
-    return sum(len(step.token_ids) for step in beam.steps[len(beam.scores) :])

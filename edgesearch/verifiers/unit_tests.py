@@ -26,7 +26,6 @@ from edgesearch.errors import UsageError
 from edgesearch.sandbox.trial import TrialResult
 from edgesearch.types import Beam, CodeSpec, Prompt
 from edgesearch.verifiers.base import Judged, VerifierInfo
-from edgesearch.verifiers.pace import new_tokens
 from edgesearch.verifiers.trials import Pool, ProgramVerifier, cautions, every_test, give_up_at
 
 _MAX_WARNINGS = 8
@@ -144,7 +143,7 @@ class UnitTestsVerifier(ProgramVerifier[_Problem]):
         if score is None:
             return Judged(beam, 0)
         missing = len(beam.steps) - len(beam.scores)
-        return Judged(beam.judged((score,) * missing), new_tokens(beam))
+        return Judged(beam.judged((score,) * missing), beam.num_unjudged_tokens)
 
 
 def _idle(code: CodeSpec) -> str:
