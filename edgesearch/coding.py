@@ -55,7 +55,7 @@ def visible_tests(verifier: Verifier | None, result: JobResult, chosen: Candidat
     if verifier is None or not result.num_tests or chosen is None or chosen.answer is None or chosen.score is None:
         return None
     num_passed = round(chosen.score * result.num_tests)
-    return VisibleTests(result.num_tests, num_passed, verifier.info.device.removeprefix("cpu, sandbox "))
+    return VisibleTests(result.num_tests, num_passed, verifier.info.sandbox)
 
 
 def _runs_tests(verifier: Verifier) -> bool:

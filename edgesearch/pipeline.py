@@ -150,7 +150,7 @@ class Pipeline:
         """What its budgets are measured by."""
         self.load_s = load_s
         """Seconds that loading and measuring took."""
-        device = verifier.info.device if verifier is not None else None
+        device = verifier.info.place if verifier is not None else None
         check_name = spec.check if check is not None else None
         self.models = ModelNames(engine.info.name, verifier_name, engine.info.device, device, check_name)
         """The loaded models and where they run."""

@@ -74,7 +74,7 @@ def test_the_answer_is_the_program_that_passes_and_the_rest_of_the_budget_is_giv
     assert solution.finish == "stop"
     assert solution.tests is not None
     assert (solution.tests.num_tests, solution.tests.num_passed, solution.tests.is_passed) == (2, 2, True)
-    assert solution.tests.sandbox == tests_verifier.info.device.rpartition(" ")[2]
+    assert solution.tests.sandbox == tests_verifier.info.sandbox
     assert solution.warnings == ()
 
 

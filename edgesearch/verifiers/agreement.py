@@ -190,7 +190,7 @@ class AgreementVerifier(ProgramVerifier[_Problem]):
         info = VerifierInfo(
             "agreement",
             num_params=0,
-            device="",
+            device="cpu",
             is_outcome=True,
             counts_copies=True,
             is_collective=True,

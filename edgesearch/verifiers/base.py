@@ -42,6 +42,13 @@ class VerifierInfo:
     """Whether it judges by tests that the solver wrote (`Prompt.asks_tests`), which a search must draw for it."""
     enough: float | None = None
     """A score at which a solution needs no better, so that a search that has one may end; None for no such score."""
+    sandbox: str = ""
+    """What it runs programs in; empty where it runs none."""
+
+    @property
+    def place(self) -> str:
+        """Where it runs, for people: the device, and the sandbox where there is one."""
+        return f"{self.device}, sandbox {self.sandbox}" if self.sandbox else self.device
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,4 +142,5 @@ def _info(name: str, parts: Sequence[VerifierInfo]) -> VerifierInfo:
         is_outcome=is_outcome,
         needs_certainty=any(part.needs_certainty for part in parts),
         counts_copies=any(part.counts_copies for part in parts),
+        sandbox="+".join(dict.fromkeys(part.sandbox for part in parts if part.sandbox)),
     )

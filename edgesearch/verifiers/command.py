@@ -87,8 +87,8 @@ class CommandVerifier:
         self._fallback, self._limits, self._clock = Fallback(on_failure), limits, clock
         self._sandbox = sandbox or probe.find(must_isolate=must_isolate)
         tier = self._sandbox.info
-        device = f"cpu, sandbox {tier.name}"
-        self._info = VerifierInfo(f"command:{shlex.join(words)}", num_params=0, device=device, is_outcome=True)
+        name = f"command:{shlex.join(words)}"
+        self._info = VerifierInfo(name, num_params=0, device="cpu", is_outcome=True, sandbox=tier.name)
         self._warning = f"the checker {words[0]} is not isolated: {tier.caution}"
         self._verdicts: dict[int, dict[_Steps, Verdict]] = {}
         """By the prompt's id."""
@@ -97,7 +97,7 @@ class CommandVerifier:
 
     @property
     def info(self) -> VerifierInfo:
-        """What it runs; the device names the sandbox."""
+        """What it runs, and in which sandbox."""
         return self._info
 
     @property

@@ -89,11 +89,6 @@ def sample_s(pool: Pool, clock: Clock) -> float:
     return clock() - started
 
 
-def device(pool: Pool) -> str:
-    """Where a verifier with this pool runs."""
-    return f"cpu, sandbox {pool.info.name}"
-
-
 def cautions(pool: Pool) -> tuple[str, ...]:
     """What a user should know of the sandbox: a sentence where it does not isolate."""
     return () if pool.info.is_isolating else (f"the programs that are tried are not isolated: {pool.info.caution}",)
@@ -116,7 +111,7 @@ class ProgramVerifier(Generic[Opened]):
         """Finds a sandbox and starts its workers.
 
         Args:
-            info: what it is; where it runs is filled in.
+            info: what it is; the sandbox is filled in.
             pool: runs the programs, and is closed with this; None for a new one.
             sandbox: of a new one, as in `TrialPool`.
             clock: what `seconds_per_token` is measured by.
@@ -127,13 +122,13 @@ class ProgramVerifier(Generic[Opened]):
         """
         self._pool = opened(sandbox) if pool is None else pool
         self._pace, self._clock = Pace(sample_s(self._pool, clock)), clock
-        self._info = dataclasses.replace(info, device=device(self._pool))
+        self._info = dataclasses.replace(info, sandbox=self._pool.info.name)
         self._problems: dict[int, Opened] = {}
         """By the id of the problem's own prompt."""
 
     @property
     def info(self) -> VerifierInfo:
-        """What it is; the device names the sandbox."""
+        """What it is, and the sandbox that it found."""
         return self._info
 
     @property

@@ -52,7 +52,7 @@ class UnitTestsVerifier(ProgramVerifier[_Problem]):
 
     def __init__(self, pool: Pool | None = None, *, sandbox: str = "auto", clock: Clock = time.perf_counter) -> None:
         """As `ProgramVerifier`, which says what the arguments are and what may fail."""
-        info = VerifierInfo("tests", num_params=0, device="", is_outcome=True, enough=1.0)
+        info = VerifierInfo("tests", num_params=0, device="cpu", is_outcome=True, enough=1.0)
         super().__init__(info, pool, sandbox, clock)
         self._faults: dict[str, None] = {}
 

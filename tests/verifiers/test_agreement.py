@@ -235,7 +235,7 @@ def test_a_problem_for_which_no_test_was_written_is_warned_of_and_scores_0() -> 
 
 def test_it_says_that_it_compares_and_what_it_reads() -> None:
     info = AgreementVerifier(FakePool(is_isolating=False)).info
-    assert (info.name, info.device) == ("agreement", "cpu, sandbox fake")
+    assert (info.name, info.place) == ("agreement", "cpu, sandbox fake")
     assert info.is_outcome
     assert info.is_collective
     assert info.reads_tests

@@ -219,6 +219,15 @@ def test_the_first_part_names_the_aggregator_and_any_part_may_limit_what_it_is_f
     assert limited.aggregator == "last"  # the only one that a score of whole solutions can have
 
 
+def test_the_sandboxes_of_parts_are_told_beside_the_device_of_their_models() -> None:
+    model = constant(0.5, num_params=70, device="cuda")
+    programs = [
+        constant(0.5, num_params=0, device="cpu", sandbox=name) for name in ("bubblewrap", "bubblewrap", "jail")
+    ]
+    assert CombinedVerifier("all", [model, *programs]).info.place == "cuda, sandbox bubblewrap+jail"
+    assert CombinedVerifier("two", [model, CertaintyVerifier()]).info.place == "cuda"
+
+
 @pytest.mark.parametrize("score", [math.nan, 1.5, -0.1])
 def test_a_score_out_of_range_is_an_error_that_names_the_part(score: float) -> None:
     verifier = CombinedVerifier("both", [constant(0.5), constant(score, name="broken-prm")])

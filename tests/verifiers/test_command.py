@@ -328,7 +328,7 @@ def test_a_command_in_one_text_may_name_a_file_here_though_it_runs_elsewhere(
 
 def test_it_says_which_sandbox_it_runs_in(checker: Callable[..., CommandVerifier]) -> None:
     verifier = checker("")
-    assert verifier.info.device == f"cpu, sandbox {probe.find().info.name}"
+    assert (verifier.info.device, verifier.info.sandbox) == ("cpu", probe.find().info.name)
     assert verifier.info.is_outcome
     assert verifier.info.num_params == 0
     assert verifier.warnings == () or not probe.find().info.is_isolating

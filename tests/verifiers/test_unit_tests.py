@@ -118,7 +118,7 @@ def test_tests_run_after_what_the_problem_shows(verifier: UnitTestsVerifier) -> 
 
 def test_it_says_what_it_is(verifier: UnitTestsVerifier) -> None:
     info = verifier.info
-    assert (info.name, info.device, info.num_params) == ("tests", "cpu, sandbox fake", 0)
+    assert (info.name, info.device, info.sandbox, info.num_params) == ("tests", "cpu", "fake", 0)
     assert info.is_outcome
     assert info.enough == 1.0
     assert not info.counts_copies
