@@ -15,7 +15,7 @@ import click
 from edgesearch.errors import UsageError
 from edgesearch.types import SCHEMA_VERSION
 
-from . import json_output
+from . import json_output, shared_options
 from .bench_report import compare, report
 from .bench_task import check_recipe, task_flags, task_run
 from .interrupts import Interrupts
@@ -161,7 +161,7 @@ def bench() -> None:
     help="The same for GPUs; may be a part of one.",
 )
 @click.option("--json", "is_json", is_flag=True, show_default="a table", help="Print one JSON object at the end.")
-@click.option("--no-progress", is_flag=True, show_default="show", help="Show no progress while it runs.")
+@shared_options.NO_PROGRESS
 @click.pass_context
 def run(
     ctx: click.Context,

@@ -13,7 +13,7 @@ import click
 
 from edgesearch.errors import UsageError
 
-from . import json_output
+from . import json_output, shared_options
 from .terminal import note, one_line, warn
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ _price_option = click.option(
 @click.command(epilog=_REPORT_EXAMPLES, short_help="Show what runs reached and what it cost.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN.sqlite...")
 @_json_option
-@click.option("--html", metavar="FILE", show_default="none", help="Write one page that works offline.")
+@shared_options.HTML
 @click.option("--png", metavar="DIR", show_default="none", help="Write charts into a folder (needs matplotlib).")
 @_price_option
 @click.option(

@@ -14,7 +14,7 @@ from edgesearch.budget import parse_duration
 from edgesearch.errors import UsageError
 from edgesearch.types import SCHEMA_VERSION
 
-from . import json_output, render_profile
+from . import json_output, render_profile, shared_options
 from .terminal import note, one_line, say, warn
 
 if TYPE_CHECKING:
@@ -48,21 +48,9 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str) -> float:
 
 
 @click.command(epilog=_EXAMPLES, short_help="Measure this machine.")
-@click.option(
-    "--model",
-    default="nano",
-    show_default=True,
-    metavar="MODEL",
-    help="The solver: a name, PATH.gguf, or hf:REPO[:QUANT|FILE].",
-)
-@click.option("--verifier", default="auto", show_default=True, metavar="VERIFIER", help="What scores steps, or none.")
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 1024),
-    show_default="see `edgesearch info`",
-    metavar="THREADS",
-    help="CPU threads that decode.",
-)
+@shared_options.MODEL
+@shared_options.VERIFIER
+@shared_options.THREADS
 @click.option(
     "--limit",
     "limit_s",

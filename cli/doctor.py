@@ -13,7 +13,7 @@ import click
 
 from edgesearch.types import SCHEMA_VERSION
 
-from . import json_output
+from . import json_output, shared_options
 from .calibrate import Models, loaded
 from .render_profile import duration, profile_object
 from .terminal import one_line, say, warn
@@ -47,14 +47,8 @@ class Check:
 
 
 @click.command(epilog=_EXAMPLES, short_help="Say what budgets mean on this machine.")
-@click.option(
-    "--model",
-    default="nano",
-    show_default=True,
-    metavar="MODEL",
-    help="The solver: a name, PATH.gguf, or hf:REPO[:QUANT|FILE].",
-)
-@click.option("--verifier", default="auto", show_default=True, metavar="VERIFIER", help="What scores steps, or none.")
+@shared_options.MODEL
+@shared_options.VERIFIER
 @click.option("--json", "is_json", is_flag=True, show_default="text", help="Print one JSON object.")
 def doctor(model: str, verifier: str, is_json: bool) -> None:
     """Show what the planner expects of this machine, and check what could be better."""

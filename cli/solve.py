@@ -20,7 +20,7 @@ from edgesearch.budget import parse_duration
 from edgesearch.errors import UsageError
 from edgesearch.types import AGGREGATORS
 
-from . import render
+from . import render, shared_options
 from .interrupts import Interrupts
 from .problems import opened, read_lines, read_problem
 from .solve_code import ANSWER, SANDBOXES, TASKS, Asked
@@ -262,13 +262,7 @@ def _plain(value: object) -> str:
     metavar="NAME",
     help=f"Step scores to one score: {', '.join(AGGREGATORS)}.",
 )
-@click.option(
-    "--max-tokens",
-    type=click.IntRange(min=1),
-    show_default="the model's",
-    metavar="TOKENS",
-    help="Longest solution.",
-)
+@shared_options.MAX_TOKENS
 @click.option(
     "--temperature",
     type=click.FloatRange(0, 100),
@@ -285,13 +279,7 @@ def _plain(value: object) -> str:
     metavar="INTEGER",
     help="Fixes every random draw.",
 )
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 1024),
-    show_default="see `edgesearch info`",
-    metavar="THREADS",
-    help="CPU threads that decode.",
-)
+@shared_options.THREADS
 @click.option(
     "--endpoint",
     show_default="none: the model runs here",
@@ -372,7 +360,7 @@ def _plain(value: object) -> str:
 @click.option("--explain", "is_explained", is_flag=True, show_default="no", help="Tell in a line how it was planned.")
 @click.option("-v", "--verbose", "is_verbose", is_flag=True, show_default="no", help="Tell the models and counters.")
 @click.option("-q", "--quiet", "is_quiet", is_flag=True, show_default="no", help="Tell warnings and errors only.")
-@click.option("--no-progress", is_flag=True, show_default="show", help="Show no progress while it runs.")
+@shared_options.NO_PROGRESS
 @click.pass_context
 def solve(
     ctx: click.Context, problem: str | None, jsonl: str | None, trace: str | None, budget_s: float,

@@ -10,7 +10,7 @@ import click
 
 from edgesearch.types import SCHEMA_VERSION
 
-from . import json_output
+from . import json_output, shared_options
 from .terminal import note, one_line, warn
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ Examples:
 
 @click.command(epilog=_EXAMPLES, short_help="Show the search tree of a solve.")
 @click.argument("file", metavar="FILE")
-@click.option("--html", metavar="FILE", show_default="none", help="Write one page that works offline.")
+@shared_options.HTML
 @click.option("--json", "is_json", is_flag=True, show_default="the tree", help="Print one JSON object: a summary.")
 @click.option(
     "--depth",

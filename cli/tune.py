@@ -15,7 +15,7 @@ import click
 from edgesearch.errors import EdgesearchError, IntegrityError, UsageError
 from edgesearch.types import SCHEMA_VERSION
 
-from . import json_output
+from . import json_output, shared_options
 from .interrupts import Interrupts
 from .terminal import note, one_line, say, warn
 
@@ -43,13 +43,7 @@ beside the policy. Settings are chosen on these problems, so report results on o
 
 @click.command(epilog=_EXAMPLES, short_help="Measure which strategy is best, for the planner.")
 @click.argument("task_name", metavar="TASK")
-@click.option(
-    "--model",
-    default="nano",
-    show_default=True,
-    metavar="MODEL",
-    help="The solver: a name, PATH.gguf, or hf:REPO[:QUANT|FILE].",
-)
+@shared_options.MODEL
 @click.option(
     "--verifier",
     default="auto",
@@ -87,19 +81,17 @@ beside the policy. Settings are chosen on these problems, so report results on o
     show_default="19 settings up to n=64",
     help='Strategies with their widths n, as in "greedy; rebase:4,16; beam:16".',
 )
-@click.option("--data", metavar="FILE", show_default="the task's", help="A local file with the problems.")
-@click.option("--split", metavar="NAME", show_default="the task's first", help="Which part of the task.")
+@shared_options.DATA
+@shared_options.SPLIT
 @click.option(
     "--out",
     metavar="FILE.json",
     show_default="where the planner looks",
     help="The policy's file.",
 )
-@click.option(
-    "--threads", type=click.IntRange(1, 1024), show_default="chosen", metavar="N", help="Threads that decode."
-)
+@shared_options.THREADS
 @click.option("--json", "is_json", is_flag=True, show_default="a table", help="Print one JSON object at the end.")
-@click.option("--no-progress", is_flag=True, show_default="show", help="Show no progress while it runs.")
+@shared_options.NO_PROGRESS
 @click.pass_context
 def tune(
     ctx: click.Context,

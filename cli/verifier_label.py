@@ -13,7 +13,7 @@ import click
 from edgesearch.errors import UsageError
 from edgesearch.types import SCHEMA_VERSION
 
-from . import json_output
+from . import json_output, shared_options
 from .interrupts import Interrupts
 from .terminal import note, one_line, say, warn
 
@@ -65,15 +65,9 @@ class Problems:
     metavar="TASK",
     help="Problems with a grader: arithmetic, gsm8k, math500, ..., as in a recipe.",
 )
-@click.option("--data", metavar="FILE", show_default="the task's", help="A local file with the problems.")
-@click.option("--split", metavar="NAME", show_default="the task's first", help="Which part of the task.")
-@click.option(
-    "--model",
-    default="nano",
-    show_default=True,
-    metavar="MODEL",
-    help="The solver: a name, PATH.gguf, or hf:REPO[:QUANT|FILE].",
-)
+@shared_options.DATA
+@shared_options.SPLIT
+@shared_options.MODEL
 @click.option("--out", required=True, metavar="FILE.jsonl", show_default="none", help="A solution a line.")
 @click.option(
     "--problems",
@@ -106,18 +100,10 @@ class Problems:
     metavar="N",
     help="Drafts under way together; at least K.",
 )
-@click.option(
-    "--max-tokens",
-    type=click.IntRange(min=1),
-    show_default="the model's",
-    metavar="TOKENS",
-    help="Longest solution.",
-)
-@click.option(
-    "--threads", type=click.IntRange(1, 1024), show_default="chosen", metavar="N", help="Threads that decode."
-)
+@shared_options.MAX_TOKENS
+@shared_options.THREADS
 @click.option("--json", "is_json", is_flag=True, show_default="a line", help="Print one JSON object at the end.")
-@click.option("--no-progress", is_flag=True, show_default="show", help="Show no progress while it runs.")
+@shared_options.NO_PROGRESS
 @click.pass_context
 def label(
     ctx: click.Context,
