@@ -65,6 +65,10 @@ def turns(prompt: Prompt) -> list[Turn]:
     return said
 
 
+_MARK = re.compile("(\ue000[0-9a-f]{16}\ue001)")
+"""Stands for a turn's text while the template is rendered; its middle is drawn, so that no template holds it."""
+
+
 class ChatTemplate:
     """A model's chat template, compiled once."""
 
@@ -124,7 +128,7 @@ class ChatTemplate:
         texts = {mark: turn["content"] for mark, turn in zip(marks, said, strict=True)}
         rendered = self._render([{**turn, "content": mark} for mark, turn in zip(marks, said, strict=True)])
         pieces: list[str | int] = [""]
-        for text in re.split("(" + "|".join(marks) + ")", rendered):
+        for text in _MARK.split(rendered):
             if text in texts:
                 _append_text(pieces, texts[text])
             else:
