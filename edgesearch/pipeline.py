@@ -51,8 +51,8 @@ _PROGRESS_S = 0.1
 _CLOSING = r"The answer is \boxed{"
 _CLOSING_TOKENS = 24
 """That stating an answer takes at most, its beginning among them."""
-_WRITTEN_TOKENS, _ANSWER_PASSES = 10, 12
-"""The tokens of its beginning, which one pass reads, and the passes that drawing a short answer takes."""
+_WRITTEN_TOKENS = 8
+"""Of these: about those of the beginning, which one pass reads. Each of the answer's takes a pass of its own."""
 _CLOSING_PESSIMISM = 1.3
 
 
@@ -462,7 +462,8 @@ class Pipeline:
         """What makes unfinished solutions answer, and how long before the deadline that has to begin."""
         if prompt.code is not None:
             return None
-        passes_s = _ANSWER_PASSES * self.profile.pass_s(width, self._spec.mean_solution_tokens)
+        num_passes = _CLOSING_TOKENS - _WRITTEN_TOKENS
+        passes_s = num_passes * self.profile.pass_s(width, self._spec.mean_solution_tokens)
         seconds = (self.profile.prefill_s(_WRITTEN_TOKENS * width) + passes_s) * self._meter.slowdown
         return Closing(prompt.step_delimiter + _CLOSING, _CLOSING_TOKENS, _CLOSING_PESSIMISM * seconds)
 
