@@ -15,7 +15,6 @@ Not covered: starting and ending the process (process.py), what it does (worker.
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Self
 
 from edgesearch import answer, errors
@@ -27,8 +26,6 @@ from edgesearch.types import Candidate, CodeSpec, Finish, ModelNames, Problem, S
 Message = dict[str, Any]
 WorkedEngine = GgufEngine | EndpointEngine
 """Engines that run in the worker process."""
-_MAX_KEPT_CHARS = 1_000
-"""Of an answer whose class is remembered; programs are longer and seldom the same."""
 _KINDS: Mapping[str, type[WorkedEngine]] = {made.kind: made for made in (GgufEngine, EndpointEngine)}
 
 
@@ -158,7 +155,7 @@ def _shallow(made: Any) -> Message:
 
 def ungraded(candidate: Candidate, started_s: float = 0.0) -> GradedCandidate:
     """What is kept of a candidate of a solve that was started at that Unix time, before it is graded."""
-    answer_class = None if candidate.answer is None else class_of(candidate.answer)
+    answer_class = None if candidate.answer is None else answer.canonical(candidate.answer)
     ended_s = None if candidate.finished_s is None else started_s + candidate.finished_s
     return GradedCandidate.of(candidate, answer_class=answer_class, is_right=False, ended_s=ended_s)
 
@@ -166,17 +163,6 @@ def ungraded(candidate: Candidate, started_s: float = 0.0) -> GradedCandidate:
 def _candidate(found: Message) -> GradedCandidate:
     lists = {name: tuple(found[name]) for name in ("step_scores", "step_ends")}
     return GradedCandidate(**{**found, **lists})
-
-
-def class_of(stated: str) -> str:
-    """Equal for equal answers."""
-    return _class(stated) if len(stated) <= _MAX_KEPT_CHARS else answer.canonical(stated)
-
-
-@lru_cache(maxsize=4096)
-def _class(stated: str) -> str:
-    """Most candidates give one of a few."""
-    return answer.canonical(stated)
 
 
 def _chosen(solution: Solution) -> int | None:

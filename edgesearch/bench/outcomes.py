@@ -20,8 +20,8 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Protocol, Self
 
-from edgesearch.answer import extract_flexible
-from edgesearch.bench.messages import Solved, class_of
+from edgesearch.answer import canonical, extract_flexible
+from edgesearch.bench.messages import Solved
 from edgesearch.bench.records import Grade, GradedCandidate, Outcome, Status
 from edgesearch.bench.units import Unit
 from edgesearch.errors import UsageError
@@ -99,7 +99,7 @@ class _Programs:
         """See `_Judge`."""
         classes = {each.answer: each.answer_class or "" for each in solved.candidates if each.answer is not None}
         if solved.answer is not None:
-            classes.setdefault(solved.answer, class_of(solved.answer))
+            classes.setdefault(solved.answer, canonical(solved.answer))
         self.num_programs += sum(each.answer is not None for each in solved.candidates)
         programs = {name: text for text, name in reversed(classes.items())}  # the first of equal ones is run
         try:

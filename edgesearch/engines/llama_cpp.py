@@ -173,7 +173,8 @@ class LlamaCppEngine:
             ubatch_size=_UBATCH,
         )
         self._max_running = max_sequences + 1  # beside n beams, a safety lane
-        self._most_unread = max(1, min(_BATCH, num_cells) // self._max_running)  # of a draft, so that one pass fits all
+        self._pass_tokens = min(_BATCH, num_cells)  # llama.cpp aborts on more than its context
+        self._most_unread = max(1, self._pass_tokens // self._max_running)  # of a draft, so that one pass fits all
         self._control = [token for token in range(self._model.vocab_size) if self._model.is_control(token)]
         self._template = self._make_template()
         self._info = self._make_info(name, header, max_sequences, num_threads)
@@ -419,7 +420,7 @@ class LlamaCppEngine:
         prefills = []
         for key in self._by_urgency():
             node = self._nodes[key]
-            room = min(_BATCH, self._context.num_cells) - len(self._tokens)  # llama.cpp aborts on more than its context
+            room = self._pass_tokens - len(self._tokens)
             if not node.pending or room <= 0:
                 continue
             chunk = node.pending[:room]
@@ -439,10 +440,10 @@ class LlamaCppEngine:
             self._sequences = [run.sequence for run in runs]
             self._flags = [True] * len(runs)
             return
-        counts = [len(run.unread) for run in runs]
-        self._positions = [run.position - back for run in runs for back in reversed(range(len(run.unread)))]
+        backs = [range(len(run.unread) - 1, -1, -1) for run in runs]  # how far each token is behind the newest
+        self._positions = [run.position - back for run, each in zip(runs, backs, strict=True) for back in each]
         self._sequences = [run.sequence for run in runs for _ in run.unread]
-        self._flags = [index == count - 1 for count in counts for index in range(count)]
+        self._flags = [back == 0 for each in backs for back in each]
 
     def _collect(self, prefills: Sequence[tuple[int, int, bool]]) -> None:
         """Takes a decode's results: the next token of every draft, and the first of those that waited for a prefill."""

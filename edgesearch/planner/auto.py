@@ -206,9 +206,7 @@ class AutoPlanner:
     def _most_votes_left(self, now: Situation) -> float:
         """More solutions than could be drawn in the time left."""
         n = self._wish.max_n
-        alone = self._outlook
-        if alone.num_elsewhere:
-            alone = dataclasses.replace(alone, num_elsewhere=0)  # other problems may end at any time
+        alone = dataclasses.replace(self._outlook, num_elsewhere=0)  # other problems may end at any time
         tokens_per_s = n / max(1e-9, alone.pass_s(n))
         num_waiting = max(0, now.num_finished - now.standing.num_candidates)  # for their scores
         num_more = max(0.0, now.left_s) * tokens_per_s / (_SHORTEST * self._outlook.mean_solution_tokens)

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 from code_runs import FakePool
 
-from edgesearch.bench.messages import Solved, class_of
+from edgesearch.answer import canonical
+from edgesearch.bench.messages import Solved
 from edgesearch.bench.outcomes import ARITHMETIC, OutcomeGrader, failed
 from edgesearch.bench.recipe import Cell
 from edgesearch.bench.records import Grade, GradedCandidate, Outcome
@@ -140,7 +141,7 @@ def code_unit(target: str = "assert f(1) == 2") -> Unit:
 
 def drawn(*programs: str | None, chosen: int | None = 0) -> Solved:
     """Programs as a solve leaves them."""
-    kept = tuple(GradedCandidate("text", each, each and class_of(each)) for each in programs)
+    kept = tuple(GradedCandidate("text", each, each and canonical(each)) for each in programs)
     return dataclasses.replace(
         solved(*programs, chosen=None),
         candidates=kept,
