@@ -28,6 +28,7 @@ from edgesearch.types import Beam, Prompt
 from edgesearch.verifiers import prm_format
 from edgesearch.verifiers.base import Judged, VerifierInfo
 from edgesearch.verifiers.llama_rows import SAME, LlamaRows, Past, Row
+from edgesearch.verifiers.pace import WeightsPace
 from edgesearch.verifiers.prm_format import PrmFormat
 from edgesearch.verifiers.prm_readout import Head, Readout, TokenPair
 from edgesearch.verifiers.prm_text import PrmText
@@ -35,8 +36,6 @@ from edgesearch.verifiers.prm_turns import own_text
 
 MIN_SOLUTION_TOKENS = 32
 """A problem must leave room for a solution of this many."""
-PACE_WEIGHT = 0.1
-"""Weight of the newest measurement in the moving average."""
 _LEAST_SEQUENCES = 64
 _ROWS_AT_ONCE = 8
 """Fewer in a batch cost almost as much as these, so what is kept makes room for them."""
@@ -171,7 +170,7 @@ class LlamaPrm:
             attention_flops_per_token_context=4.0 * header.num_layers * header.num_heads * header.key_length,
             max_context=min(model.trained_context, num_cells),
         )
-        self._seconds_per_token = self._measure()
+        self._pace = self._measured_pace()
 
     @property
     def info(self) -> VerifierInfo:
@@ -181,7 +180,7 @@ class LlamaPrm:
     @property
     def seconds_per_token(self) -> float:
         """Seconds per token of the solver's: measured at the start, then a moving average of real calls."""
-        return self._seconds_per_token
+        return self._pace.seconds_per_token
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -232,7 +231,7 @@ class LlamaPrm:
                 judged[places[0]] = Judged(judged[places[0]].beam, len(row.token_ids))
                 solver_tokens += _solver_tokens(beams[places[0]], row)
             work = self._work(beams, [place for places in work.values() for place in places])
-        self._refine_pace(self._clock() - started, solver_tokens)
+        self._pace.measure(self._clock() - started, solver_tokens)
         return judged
 
     def release(self, nodes: Iterable[int]) -> None:
@@ -340,34 +339,22 @@ class LlamaPrm:
                 return True
         return False
 
-    # -- pace ------------------------------------------------------------------------------------------------------
-
-    def _refine_pace(self, seconds: float, num_tokens: int) -> None:
-        """Takes a call into the average, by the solver's tokens, which is what a search plans by."""
-        if num_tokens:
-            pace = min(seconds / num_tokens, 2 * self._seconds_per_token)  # one stall must not rule all later plans
-            self._seconds_per_token += PACE_WEIGHT * (pace - self._seconds_per_token)
-
-    def _measure(self) -> float:
-        """Seconds per token of a typical batch, 16 beams with 12 tokens each after 64: the better of two, if quick."""
+    def _measured_pace(self) -> WeightsPace:
+        """Of a typical batch: 16 beams with 12 tokens each after 64."""
         num_rows, num_tokens = 16, 12
         step = (*[0] * num_tokens, *self._text.step("", is_first=False))
         room = max(1, min(64, self._info.max_context - len(step)))
         (past,) = self._rows.read([Row(self._rows.blank(), (0,) * room, ())])
         rows = [Row(past, step, (len(step) - 1,))] * num_rows
         rows = rows[: max(1, self._rows.num_fitting(rows))]
-        best = float("inf")
-        for _ in range(2):
-            started = self._clock()
-            pasts = self._rows.read(rows)
-            seconds = self._clock() - started
-            for read in pasts:
-                self._rows.release(read)
-            best = min(best, seconds / (len(rows) * num_tokens))
-            if seconds > 0.5:
-                break
+
+        def read() -> None:
+            for end in self._rows.read(rows):
+                self._rows.release(end)
+
+        pace = WeightsPace(read, len(rows) * num_tokens, self._clock)
         self._rows.release(past)
-        return best
+        return pace
 
 
 def _solver_tokens(beam: Beam, row: Row) -> int:

@@ -23,12 +23,11 @@ from edgesearch.types import AGGREGATORS, Beam, Prompt, Step
 from edgesearch.verifiers.base import Judged, VerifierInfo
 from edgesearch.verifiers.onnx_graph import MAX_CALL_TOKENS, OnnxGraph, Past, Row, grouped
 from edgesearch.verifiers.own_tokens import OwnTokens, TokenLayout
+from edgesearch.verifiers.pace import WeightsPace
 from edgesearch.verifiers.plain_tokenizer import PlainTokenizer
 
 MIN_SOLUTION_TOKENS = 32
 """A prompt must leave room for a solution of this many."""
-PACE_WEIGHT = 0.1
-"""Weight of the newest measurement in the moving average."""
 TOKENIZER_FILE = "tokenizer.json"
 """Beside the ONNX file of a verifier that has a vocabulary of its own."""
 
@@ -95,7 +94,7 @@ class OnnxPrm:
         )
         self._pasts: dict[int, Past] = {}
         self._clock = clock
-        self._seconds_per_token = self._measure()
+        self._pace = self._measured_pace()
 
     @property
     def info(self) -> VerifierInfo:
@@ -110,7 +109,7 @@ class OnnxPrm:
     @property
     def seconds_per_token(self) -> float:
         """Seconds per solution token: measured at the start, then a moving average of real calls."""
-        return self._seconds_per_token
+        return self._pace.seconds_per_token
 
     def open(self, prompt: Prompt, token_ids: Sequence[int]) -> int:
         """Reads a prompt, once; see `Verifier.open`.
@@ -199,25 +198,15 @@ class OnnxPrm:
         started = self._clock()
         for group in grouped(unread, self._graph.bytes_per_token):
             pasts.update(zip(group, self._graph.read(group), strict=True))
-        seconds = (self._clock() - started) / sum(rows[row] for row in unread)
-        seconds = min(seconds, 2 * self._seconds_per_token)  # one stall of the machine must not rule all later plans
-        self._seconds_per_token += PACE_WEIGHT * (seconds - self._seconds_per_token)
+        self._pace.measure(self._clock() - started, sum(rows[row] for row in unread))
         return pasts
 
-    def _measure(self) -> float:
-        """Seconds per token of a typical batch, 16 beams with 12 tokens each after 100: the better of two, if quick."""
+    def _measured_pace(self) -> WeightsPace:
+        """Of a typical batch: 16 beams with 12 tokens each after 100."""
         num_rows, num_tokens = 16, 12
         past = self._graph.blank(max(0, min(100, self.max_positions - num_tokens)))
         rows = [Row(past, (0,) * num_tokens, ())] * num_rows
-        best = float("inf")
-        for _ in range(2):
-            started = self._clock()
-            self._graph.read(rows)
-            seconds = self._clock() - started
-            best = min(best, seconds / (num_rows * num_tokens))
-            if seconds > 0.5:
-                break
-        return best
+        return WeightsPace(lambda: self._graph.read(rows), num_rows * num_tokens, self._clock)
 
 
 class SolverTokens:
