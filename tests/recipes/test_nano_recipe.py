@@ -148,10 +148,15 @@ def test_a_solver_is_trained_further_to_revise(trained: Path) -> None:
     run("revisions.py", trained / "train.jsonl", *tokenizer, "--out", sequences)
     lines = [json.loads(line) for line in sequences.read_text(encoding="utf-8").splitlines()]
     assert lines
-    assert all(0 < line["num_prompt"] < len(line["ids"]) for line in lines)
+    for line in lines:
+        edges = [edge for target in line["targets"] for edge in target]
+        assert edges == sorted(edges)
+        assert 0 < edges[0] < edges[-1] == len(line["ids"])
     more = ("--start", trained / "tiny.pt", "--sequences", sequences, "--name", "tiny-revise", "--tokens", "3000")
     run("train.py", "tiny", *tokenizer, "--out", trained, *more)
-    assert (trained / "tiny-revise.pt").exists()
+    sizes = ("--problems", "6", "--attempts", "3")
+    figures = json.loads(run("evaluate_revisions.py", trained / "tiny-revise.pt", *tokenizer, *sizes))
+    assert all(len(shares) == 3 for name in ("in_sequence", "side_by_side") for shares in figures[name].values())
 
 
 def test_an_interrupted_run_ends_as_if_it_had_not_been(trained: Path, tmp_path: Path) -> None:

@@ -27,10 +27,11 @@ CHUNK = 4096  # sequences among which a batch finds others of its length
 
 @dataclass(frozen=True, slots=True)
 class TokenSequence:
-    """A prompt and its solution, ended by the end-of-text token."""
+    """A prompt and its solution, ended by the end-of-text token; of `revisions.py` with attempts before it."""
 
     ids: list[int]
-    num_prompt: int
+    targets: list[tuple[int, int]]
+    """Where what is learned begins and ends: the solution, and each attempt that is right."""
 
 
 def draw_problems(
@@ -53,13 +54,16 @@ def encode_solutions(tokenizer: NanoTokenizer, samples: Sequence[ArithmeticSampl
 def training_set(tokenizer: NanoTokenizer, count: int, seed: int) -> list[TokenSequence]:
     samples = draw_problems(count, seed)
     pairs = zip(encode_prompts(tokenizer, samples), encode_solutions(tokenizer, samples), strict=True)
-    return [TokenSequence(prompt + solution, len(prompt)) for prompt, solution in pairs]
+    return [
+        TokenSequence(prompt + solution, [(len(prompt), len(prompt) + len(solution))]) for prompt, solution in pairs
+    ]
 
 
 def read_sequences(path: Path) -> list[TokenSequence]:
     """What `revisions.py` wrote."""
     with path.open(encoding="utf-8") as file:
-        return [TokenSequence(**json.loads(line)) for line in file]
+        lines = [json.loads(line) for line in file]
+    return [TokenSequence(line["ids"], [(begin, end) for begin, end in line["targets"]]) for line in lines]
 
 
 def batches(lengths: Sequence[int], max_tokens: int, seed: int) -> Iterator[list[int]]:
@@ -96,10 +100,10 @@ def main() -> None:
     args = parser.parse_args()
     sequences = training_set(NanoTokenizer(args.tokenizer), args.problems, args.seed)
     num_tokens = sum(len(sequence.ids) for sequence in sequences)
-    num_prompt_tokens = sum(sequence.num_prompt for sequence in sequences)
+    num_solution_tokens = sum(end - begin for sequence in sequences for begin, end in sequence.targets)
     print(f"{len(sequences):,} problems, {num_tokens:,} tokens")
-    print(f"mean prompt {num_prompt_tokens / len(sequences):.1f} tokens")
-    print(f"mean solution {(num_tokens - num_prompt_tokens) / len(sequences):.1f} tokens")
+    print(f"mean prompt {(num_tokens - num_solution_tokens) / len(sequences):.1f} tokens")
+    print(f"mean solution {num_solution_tokens / len(sequences):.1f} tokens")
     print(f"longest {max(len(sequence.ids) for sequence in sequences)} tokens")
 
 

@@ -1,10 +1,11 @@
 """Whether the solver that revises gets better from attempt to attempt, against as many samples side by side.
 
-    python models/recipes/nano/evaluate_revisions.py RUN/nano.pt RUN/nano-revise.pt --tokenizer RUN/tokenizer.json
+    python models/recipes/nano/evaluate_revisions.py RUN/nano-revise.pt --tokenizer RUN/tokenizer.json
 
-The first attempt is the plain solver's; each next one sees up to `MAX_ATTEMPTS` attempts before it. One JSON line
-holds the share of right answers at each attempt, and of a majority over the first k attempts, in sequence and side by
-side.
+Each attempt in sequence sees up to `MAX_ATTEMPTS` attempts before it; side by side none sees another. Both are drawn
+from the same weights, so that what these learned of problems is no part of the difference. One JSON line holds the
+share of right answers at each attempt, of a majority over the first k attempts, and of problems with a right one among
+them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 import torch
 from data import encode_prompts
 from model import Decoder, load_decoder
-from revisions import MAX_ATTEMPTS, ask_again
+from revisions import MAX_ATTEMPTS, asked_again
 from rollouts import sample, stated_answer
 from tokenizer import NanoTokenizer
 
@@ -40,16 +41,13 @@ def draw(decoder: Decoder, tokenizer: NanoTokenizer, prompts: Sequence[list[int]
 
 
 def chain(
-    solver: Decoder, reviser: Decoder, tokenizer: NanoTokenizer, prompts: Sequence[list[int]], length: int
+    reviser: Decoder, tokenizer: NanoTokenizer, prompts: Sequence[list[int]], length: int
 ) -> list[list[list[int]]]:
     """For each attempt, every problem's solution."""
-    asking = ask_again(tokenizer)
-    attempts = [draw(solver, tokenizer, prompts)]
+    attempts: list[list[list[int]]] = []
     while len(attempts) < length:
-        contexts = [list(prompt) for prompt in prompts]
-        for attempt in attempts[-MAX_ATTEMPTS:]:
-            for context, ids in zip(contexts, attempt, strict=True):
-                context.extend([token for token in ids if token != tokenizer.end] + asking)
+        seen = list(zip(*attempts[-MAX_ATTEMPTS:], strict=True)) or [()] * len(prompts)
+        contexts = [asked_again(tokenizer, prompt, each) for prompt, each in zip(prompts, seen, strict=True)]
         attempts.append(draw(reviser, tokenizer, contexts))
     return attempts
 
@@ -59,33 +57,36 @@ def answers(tokenizer: NanoTokenizer, attempt: Sequence[list[int]]) -> list[str 
 
 
 def shares(samples: Sequence[ArithmeticSample], by_attempt: Sequence[Sequence[str | None]]) -> dict[str, list[float]]:
-    """Right answers at each attempt, and of the majority over the attempts so far."""
-    alone, majority = [], []
+    """Right answers at each attempt; then, over the attempts so far, of the majority and of any of them."""
+    alone, majority, any_right = [], [], []
     for k in range(1, len(by_attempt) + 1):
-        votes = [Counter(a for a in given if a is not None) for given in zip(*by_attempt[:k], strict=True)]
+        so_far = list(zip(*by_attempt[:k], strict=True))
+        votes = [Counter(a for a in given if a is not None) for given in so_far]
         chosen = [count.most_common(1)[0][0] if count else None for count in votes]
         for found, given in ((alone, by_attempt[k - 1]), (majority, chosen)):
             right = sum(arithmetic.grade(s, answer) for s, answer in zip(samples, given, strict=True))
             found.append(round(right / len(samples), 4))
-    return {"at_attempt": alone, "majority": majority}
+        covered = sum(any(arithmetic.grade(s, a) for a in set(given)) for s, given in zip(samples, so_far, strict=True))
+        any_right.append(round(covered / len(samples), 4))
+    return {"at_attempt": alone, "majority": majority, "coverage": any_right}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare revisions in sequence with samples side by side.")
-    parser.add_argument("solver", type=Path)
     parser.add_argument("reviser", type=Path)
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--problems", type=int, default=1000)
     parser.add_argument("--attempts", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", default="mixed")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     tokenizer = NanoTokenizer(args.tokenizer)
-    solver, reviser = load_decoder(args.solver)[1], load_decoder(args.reviser)[1]
-    samples = arithmetic.held_out(args.seed, args.problems)
+    reviser = load_decoder(args.reviser)[1]
+    samples = arithmetic.held_out(args.seed, args.problems, args.split)
     prompts = encode_prompts(tokenizer, samples)
-    in_sequence = chain(solver, reviser, tokenizer, prompts, args.attempts)
-    side_by_side = [draw(solver, tokenizer, prompts) for _ in range(args.attempts)]
+    in_sequence = chain(reviser, tokenizer, prompts, args.attempts)
+    side_by_side = [draw(reviser, tokenizer, prompts) for _ in range(args.attempts)]
     found = {
         name: shares(samples, [answers(tokenizer, attempt) for attempt in attempts])
         for name, attempts in (("in_sequence", in_sequence), ("side_by_side", side_by_side))

@@ -118,14 +118,14 @@ def rate_at(step: int, progress: float, warmup_steps: int = WARMUP_STEPS) -> flo
 
 
 def collate(sequences: Sequence[TokenSequence], pad: int, device: str) -> tuple[Tensor, Tensor]:
-    """Ids (batch, tokens) and where the next token belongs to the solution (batch, tokens - 1)."""
+    """Ids (batch, tokens) and where the next token is one that is learned (batch, tokens - 1)."""
     width = -(-max(len(sequence.ids) for sequence in sequences) // 16) * 16  # few widths, few kernels
     ids = torch.full((len(sequences), width), pad)
     is_target = torch.zeros(len(sequences), width - 1, dtype=torch.bool)
     for row, sequence in enumerate(sequences):
-        length = len(sequence.ids)
-        ids[row, :length] = torch.tensor(sequence.ids)
-        is_target[row, sequence.num_prompt - 1 : length - 1] = True
+        ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
+        for begin, end in sequence.targets:
+            is_target[row, begin - 1 : end - 1] = True
     return ids.to(device), is_target.to(device)
 
 
