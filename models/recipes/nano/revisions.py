@@ -4,9 +4,8 @@ r"""Training sequences for a solver that revises: earlier attempts in its contex
 
     problem?\n\n attempt \n\n problem?\n\n attempt \n\n problem?\n\n right solution
 
-The problem stands again before each attempt. So small a solver looks for its numbers at the distance that it was
-trained with: where the problem stood only at the head, right answers went from 49% at the first attempt to 41% at the
-second.
+The problem stands again before each attempt, as near to it as to a plain solution. With the problem at the head alone,
+after about as many tokens (8 and 9 million), 2 to 4 points fewer were right at each attempt.
 
 As in Snell et al. 2024 (arXiv 2408.03314, section 6.1) the attempts are the solver's own samples. Unlike there they are
 drawn as they come, right ones too; after a right one the same is to be written again, after a wrong one the right
